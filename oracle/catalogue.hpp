@@ -1,0 +1,28 @@
+// The rules as data, for people and reports: every chapter's rules in catalogue order.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace faultline::oracle {
+
+enum class RuleVendor : std::uint8_t { Both, Amd, Intel };
+enum class RuleKind : std::uint8_t { Arch, Spec, Free, Policy };
+
+struct RuleInfo {
+    std::string_view id;          ///< "DBG-047"
+    std::string_view chapter;     ///< "debug"
+    std::string_view statement;   ///< one sentence
+    RuleVendor vendor;
+    RuleKind kind;
+    std::string_view citation;    ///< document, section title, revision; or "from implementation X"
+    std::string_view seed;        ///< "S1".."S5" or empty
+};
+
+/// All rules; the position is the dense index of RuleUse.
+std::span<const RuleInfo> catalogue();
+/// Null when there is no such rule.
+const RuleInfo* find_rule(std::string_view id);
+
+}  // namespace faultline::oracle
