@@ -1,0 +1,38 @@
+// What a backend does with guest memory round a run: lay the case's bytes over pristine stage memory, take
+// the tape out, and put back what an orderly run may have changed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "hypervisor/guest/image.hpp"
+#include "hypervisor/guest/layout.hpp"
+#include "hypervisor/guest/tape.hpp"
+
+namespace faultline::guest {
+
+/// Writes the parameters, skip table, program and initial stack of `image` into memory that holds its stage.
+/// Memory is layout::ram_size bytes; stack quadwords outside it are left out.
+void apply(const Image& image, std::span<std::uint8_t> guest_memory);
+
+/// Takes records and final state out of guest memory. Trusts nothing there: the count is cut to
+/// tape_capacity, everything else is data for the judge. Leaves outcome, features, stop_rip and detail alone.
+void parse_tape(std::span<const std::uint8_t> guest_memory, Tape& tape);
+
+struct MemoryRange {
+    std::uint64_t begin, size;
+};
+
+/// All that a run which reached the epilogue can have changed, besides what `apply` writes: restoring these
+/// ranges from Stage::memory makes the machine's memory as new. A run that ended otherwise may have
+/// written anywhere.
+inline constexpr std::array<MemoryRange, 5> restored_ranges{{
+    {layout::tape, sizeof(RawTape)},
+    {layout::rsp0_top - 0x100, 0x100},
+    {layout::stack_bottom, 2 * layout::page},
+    {layout::data, layout::data_size},
+    {layout::supervisor, layout::page},
+}};
+
+}  // namespace faultline::guest
