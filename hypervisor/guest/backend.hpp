@@ -13,11 +13,11 @@ namespace faultline::guest {
 
 /// A backend with its identity. Stored with every run; two findings are about the same subject iff equal.
 struct Subject {
-    std::string backend;              ///< "kvm", "engine", "engine+QUIRK", …
-    std::string version;              ///< kernel release, engine version, …
-    std::string module;               ///< vendor module ("kvm_pvm"), empty where there is none
-    std::string module_parameters;    ///< "name=value …", sorted
-    std::string cpu;                  ///< CPU model name and microcode, where readable
+    std::string backend;            ///< "kvm", "engine", "engine+QUIRK", …
+    std::string version;            ///< kernel release, engine version, …
+    std::string module;             ///< vendor module ("kvm_pvm"), empty where there is none
+    std::string module_parameters;  ///< "name=value …", sorted
+    std::string cpu;                ///< CPU model name and microcode, where readable
     auto operator<=>(const Subject&) const = default;
 };
 

@@ -20,7 +20,7 @@ namespace faultline::guest {
 /// order: IDT, CR4, DEBUGCTL (if use_debugctl), DR0–3, DR6, DR7, GPRs; then IRETQ pops `entry_frame`.
 struct Params {
     std::uint64_t cr4 = 0;
-    std::uint64_t use_debugctl = 0;              ///< 0: DEBUGCTL is neither written nor read
+    std::uint64_t use_debugctl = 0;  ///< 0: DEBUGCTL is neither written nor read
     std::uint64_t debugctl = 0;
     std::array<std::uint64_t, 4> dr{};
     std::uint64_t dr6 = dr::dr6_reset, dr7 = dr::dr7_reset;
@@ -28,16 +28,16 @@ struct Params {
     struct {
         std::uint64_t rip, cs, rflags, rsp, ss;
     } entry_frame{};
-    std::uint64_t idt_limit_and_base[2]{};       ///< operand of LIDT (10 bytes used)
-    std::uint64_t code_size = 0;                 ///< bytes of program before the end's UD2
+    std::uint64_t idt_limit_and_base[2]{};  ///< operand of LIDT (10 bytes used)
+    std::uint64_t code_size = 0;            ///< bytes of program before the end's UD2
     // Reaction policy, read by the stubs (guest::Policy says what each means).
-    std::uint64_t db_skip = 0;                   ///< #DB: 1 resumes at the next op instead of the pushed RIP
-    std::uint64_t db_rf_set = 0;                 ///< #DB: bits ORed into the saved RFLAGS (0 or RF)
-    std::uint64_t db_clear_dr6 = 1;              ///< #DB: 1 writes dr6_reset to DR6
-    std::uint64_t fault_flags_and = ~0ull;       ///< other faults: mask ANDed to the saved RFLAGS (~0 or ~RF)
+    std::uint64_t db_skip = 0;              ///< #DB: 1 resumes at the next op instead of the pushed RIP
+    std::uint64_t db_rf_set = 0;            ///< #DB: bits ORed into the saved RFLAGS (0 or RF)
+    std::uint64_t db_clear_dr6 = 1;         ///< #DB: 1 writes dr6_reset to DR6
+    std::uint64_t fault_flags_and = ~0ull;  ///< other faults: mask ANDed to the saved RFLAGS (~0 or ~RF)
 };
 
-inline constexpr std::uint64_t skip_table = layout::params + 0x400;   ///< one byte per code byte
+inline constexpr std::uint64_t skip_table = layout::params + 0x400;  ///< one byte per code byte
 static_assert(sizeof(Params) <= 0x400);
 
 inline constexpr std::uint64_t stub_stride = 16;
@@ -45,9 +45,9 @@ inline constexpr std::uint64_t stub_stride = 16;
 /// Named places in the stage's text that the oracle and people need.
 struct StageSymbols {
     std::uint64_t prologue = 0, identify = 0;
-    std::uint64_t stubs = 0;                     ///< stub of vector v starts at stubs + stub_stride * v
-    std::uint64_t syscall_entry = 0;             ///< LSTAR: one instruction, `jmp rcx`
-    std::uint64_t epilogue_read_dr7 = 0;         ///< the epilogue's first DR access: the one that GD can stop
+    std::uint64_t stubs = 0;              ///< stub of vector v starts at stubs + stub_stride * v
+    std::uint64_t syscall_entry = 0;      ///< LSTAR: one instruction, `jmp rcx`
+    std::uint64_t epilogue_read_dr7 = 0;  ///< the epilogue's first DR access: the one that GD can stop
     std::uint64_t epilogue_begin = 0, epilogue_end = 0;
     std::uint64_t text_begin = 0, text_end = 0;
 };
@@ -57,15 +57,15 @@ struct Segment {
     std::uint16_t selector = 0;
     std::uint64_t base = 0;
     std::uint32_t limit = 0;
-    std::uint16_t attributes = 0;                ///< descriptor bits 55:52 and 47:40, as in a VMCB
+    std::uint16_t attributes = 0;  ///< descriptor bits 55:52 and 47:40, as in a VMCB
 };
 
 /// The fixed surroundings of a world and mode: pristine memory and the vCPU's state at `entry`.
 struct Stage {
-    std::uint32_t version = 1;                   ///< changes whenever bytes of `memory` change meaning
-    std::vector<std::uint8_t> memory;            ///< layout::ram_size bytes
+    std::uint32_t version = 1;         ///< changes whenever bytes of `memory` change meaning
+    std::vector<std::uint8_t> memory;  ///< layout::ram_size bytes
     StageSymbols symbols;
-    std::uint64_t entry = 0;                     ///< RIP to start a case; RSP = layout::rsp0_top, RFLAGS = 2
+    std::uint64_t entry = 0;  ///< RIP to start a case; RSP = layout::rsp0_top, RFLAGS = 2
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
     Segment cs, ss, ds, es, fs, gs, tr;
     std::uint64_t gdt_base = 0, idt_base = 0;
@@ -78,20 +78,20 @@ const Stage* stage_of(World world, Mode mode);
 
 /// What a run does when the guest halts. A backend delivers it once per HLT, at once.
 enum class Wake : std::uint8_t { None, Interrupt, Nmi };
-inline constexpr std::uint8_t wake_vector = 0x30;   ///< of Wake::Interrupt
+inline constexpr std::uint8_t wake_vector = 0x30;  ///< of Wake::Interrupt
 
 struct Image {
     const Stage* stage = nullptr;
     Params params;
-    std::uint16_t code_size = 0;                                  ///< without the end's UD2
-    std::array<std::uint8_t, layout::code_limit> code{};          ///< ops, then UD2 (0F 0B)
-    std::array<std::uint8_t, layout::code_limit> skip{};          ///< distance from each byte to the next op's first
+    std::uint16_t code_size = 0;                          ///< without the end's UD2
+    std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then UD2 (0F 0B)
+    std::array<std::uint8_t, layout::code_limit> skip{};  ///< distance from each byte to the next op's first
     std::uint16_t op_count = 0;
-    std::array<std::uint16_t, 128> op_offset{};                   ///< op_count + 1 entries; the last is the end
+    std::array<std::uint16_t, 128> op_offset{};  ///< op_count + 1 entries; the last is the end
     std::uint16_t stack_count = 0;
-    std::array<std::uint64_t, 32> stack{};                        ///< quadwords at params.entry_frame.rsp upward
+    std::array<std::uint64_t, 32> stack{};  ///< quadwords at params.entry_frame.rsp upward
     Wake wake = Wake::None;
-    std::uint32_t step_limit = 0;                                 ///< instructions after which every candidate has ended
+    std::uint32_t step_limit = 0;  ///< instructions after which every candidate has ended
 
     std::uint64_t op_address(std::size_t index) const { return layout::code + op_offset[index]; }
     std::uint64_t end_address() const { return layout::code + code_size; }

@@ -10,16 +10,16 @@ namespace faultline::guest::layout {
 inline constexpr std::uint64_t page = 0x1000, ram_size = 0x100000;
 
 // Stage: supervisor pages, never written by a program, never watched by a generated breakpoint.
-inline constexpr std::uint64_t page_tables = 0x1000;    ///< PML4, PDPT, PD, PT: four pages
+inline constexpr std::uint64_t page_tables = 0x1000;  ///< PML4, PDPT, PD, PT: four pages
 inline constexpr std::uint64_t gdt = 0x5000;
-inline constexpr std::uint64_t tss = 0x6000;            ///< TSS and 8 KiB I/O bitmap: three pages
-inline constexpr std::uint64_t idt_dpl0 = 0x9000;       ///< every gate DPL 0
-inline constexpr std::uint64_t idt_dpl3 = 0xA000;       ///< gates 1, 3, 4 and 20h–2Fh DPL 3, the others DPL 0
-inline constexpr std::uint64_t text = 0xB000;           ///< stubs, prologue, epilogue: four pages
-inline constexpr std::uint64_t params = 0xF000;         ///< struct Params, then the skip table
-inline constexpr std::uint64_t tape = 0x10000;          ///< struct RawTape: four pages
-inline constexpr std::uint64_t rsp0_top = 0x16000;      ///< stack for exceptions taken at CPL3: two pages below
-inline constexpr std::uint64_t df_top = 0x18000;        ///< IST1, #DF only: two pages below
+inline constexpr std::uint64_t tss = 0x6000;        ///< TSS and 8 KiB I/O bitmap: three pages
+inline constexpr std::uint64_t idt_dpl0 = 0x9000;   ///< every gate DPL 0
+inline constexpr std::uint64_t idt_dpl3 = 0xA000;   ///< gates 1, 3, 4 and 20h–2Fh DPL 3, the others DPL 0
+inline constexpr std::uint64_t text = 0xB000;       ///< stubs, prologue, epilogue: four pages
+inline constexpr std::uint64_t params = 0xF000;     ///< struct Params, then the skip table
+inline constexpr std::uint64_t tape = 0x10000;      ///< struct RawTape: four pages
+inline constexpr std::uint64_t rsp0_top = 0x16000;  ///< stack for exceptions taken at CPL3: two pages below
+inline constexpr std::uint64_t df_top = 0x18000;    ///< IST1, #DF only: two pages below
 
 // Program: user pages.
 inline constexpr std::uint64_t code = 0x20000;          ///< the assembled ops, then UD2 (the end)
@@ -29,9 +29,9 @@ inline constexpr std::uint64_t stack_top = 0x31F00;     ///< RSP at program star
 inline constexpr std::uint64_t hole_below = 0x3F000;    ///< not present
 inline constexpr std::uint64_t data = 0x40000;          ///< two pages, writable; byte at a holds initial_data(a)
 inline constexpr std::uint64_t data_size = 0x2000;
-inline constexpr std::uint64_t hole = 0x42000;          ///< not present: data's last byte borders it
-inline constexpr std::uint64_t readonly = 0x44000;      ///< one page, user, not writable (CR0.WP = 1)
-inline constexpr std::uint64_t supervisor = 0x46000;    ///< one page, U/S=0, writable; not part of the stage
+inline constexpr std::uint64_t hole = 0x42000;        ///< not present: data's last byte borders it
+inline constexpr std::uint64_t readonly = 0x44000;    ///< one page, user, not writable (CR0.WP = 1)
+inline constexpr std::uint64_t supervisor = 0x46000;  ///< one page, U/S=0, writable; not part of the stage
 
 /// What a data, read-only or supervisor byte holds when a program starts. Stack bytes are zero.
 constexpr std::uint8_t initial_data(std::uint64_t address) {

@@ -17,8 +17,8 @@ public:
     static constexpr std::size_t capacity = 96;
     struct Write {
         std::uint64_t address;
-        std::uint64_t value;      ///< little endian, `length` bytes
-        std::uint8_t length;      ///< 1–8
+        std::uint64_t value;  ///< little endian, `length` bytes
+        std::uint8_t length;  ///< 1–8
         bool known;
     };
     /// False when full.
@@ -51,10 +51,10 @@ private:
 
 struct State {
     std::array<std::uint64_t, gpr_count> gpr{};
-    std::uint16_t gpr_known = 0xFFFF;             ///< bit r: gpr[r] is known
+    std::uint16_t gpr_known = 0xFFFF;  ///< bit r: gpr[r] is known
     std::uint64_t rip = 0;
     std::uint64_t rflags = rflags::fixed1;
-    std::uint64_t rflags_known = ~0ull;           ///< arithmetic flags may become unknown
+    std::uint64_t rflags_known = ~0ull;  ///< arithmetic flags may become unknown
     std::uint8_t cpl = 0;
     std::uint16_t cs = 0, ss = 0;
     std::array<std::uint64_t, 4> dr{};

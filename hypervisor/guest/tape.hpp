@@ -40,17 +40,17 @@ inline constexpr std::uint64_t not_recorded = 0xFA17FA17FA17FA17ull;
 /// the guest's memory layout; stubs write it with 64-bit stores in this order, `complete` last.
 struct Record {
     std::uint64_t vector = not_recorded;
-    std::uint64_t error = not_recorded;   ///< error code pushed; 0 for vectors without one
+    std::uint64_t error = not_recorded;  ///< error code pushed; 0 for vectors without one
     std::uint64_t rip = not_recorded;
     std::uint64_t cs = not_recorded;
     std::uint64_t rflags = not_recorded;
     std::uint64_t rsp = not_recorded;
     std::uint64_t ss = not_recorded;
     std::uint64_t cr2 = not_recorded;
-    std::uint64_t rcx = not_recorded;     ///< tells a REP instruction's iteration
-    std::uint64_t dr6 = not_recorded;     ///< #DB only, before the policy cleared it
-    std::uint64_t dr7 = not_recorded;     ///< #DB only
-    std::uint64_t complete = not_recorded;///< 1 once everything above is written
+    std::uint64_t rcx = not_recorded;       ///< tells a REP instruction's iteration
+    std::uint64_t dr6 = not_recorded;       ///< #DB only, before the policy cleared it
+    std::uint64_t dr7 = not_recorded;       ///< #DB only
+    std::uint64_t complete = not_recorded;  ///< 1 once everything above is written
     auto operator<=>(const Record&) const = default;
 };
 static_assert(sizeof(Record) == 96 && std::is_standard_layout_v<Record>);
@@ -61,15 +61,15 @@ struct Final {
     std::uint64_t rflags = 0;                    ///< as the end's #UD pushed it
     std::uint64_t cs = 0, ss = 0;
     std::uint64_t dr6 = 0, dr7 = 0;
-    std::array<std::uint64_t, 4> dr{};           ///< DR0–DR3
-    std::uint64_t debugctl = not_recorded;       ///< only when Environment asked for DEBUGCTL
+    std::array<std::uint64_t, 4> dr{};      ///< DR0–DR3
+    std::uint64_t debugctl = not_recorded;  ///< only when Environment asked for DEBUGCTL
     std::uint64_t cr4 = 0;
     auto operator<=>(const Final&) const = default;
 };
 
 /// Tape memory in the guest, at layout::tape.
 struct RawTape {
-    std::uint64_t count;                         ///< records claimed so far
+    std::uint64_t count;  ///< records claimed so far
     std::uint64_t reserved[7];
     Final final;
     std::uint64_t pad[(256 - sizeof(Final)) / 8];
@@ -80,11 +80,11 @@ static_assert(offsetof(RawTape, final) == 64 && offsetof(RawTape, records) == 32
 /// What the guest's CPUID says, as the guest executed it, and what executes its instructions.
 struct Features {
     Vendor vendor = Vendor::Unknown;
-    std::uint32_t signature = 0;       ///< CPUID 1 EAX
-    bool rtm = false;                  ///< CPUID 7.0 EBX[11]: DR6.RTM, DR7.RTM exist
-    bool bus_lock_detect = false;      ///< CPUID 7.0 ECX[24]: DR6.BLD exists
-    bool dbext = false;                ///< CPUID 8000_0001 ECX[26]
-    bool btf = false;                  ///< DEBUGCTL.BTF can be set and read back (probed by the stage)
+    std::uint32_t signature = 0;   ///< CPUID 1 EAX
+    bool rtm = false;              ///< CPUID 7.0 EBX[11]: DR6.RTM, DR7.RTM exist
+    bool bus_lock_detect = false;  ///< CPUID 7.0 ECX[24]: DR6.BLD exists
+    bool dbext = false;            ///< CPUID 8000_0001 ECX[26]
+    bool btf = false;              ///< DEBUGCTL.BTF can be set and read back (probed by the stage)
     /// Who executes guest instructions. It says which machine a finding is about, never what is right.
     enum class Execution : std::uint8_t { Unknown, Silicon, Emulated } cpl0 = Execution::Unknown, cpl3 = Execution::Unknown;
     auto operator<=>(const Features&) const = default;
@@ -94,11 +94,11 @@ struct Features {
 struct Tape {
     Features features;
     Outcome outcome = Outcome::Hang;
-    std::uint32_t count = 0;                     ///< records, at most tape_capacity
+    std::uint32_t count = 0;  ///< records, at most tape_capacity
     std::array<Record, tape_capacity> records;
-    Final final;                                 ///< valid iff outcome == Completed
-    std::uint64_t stop_rip = 0;                  ///< RIP where the run stopped, when not Completed
-    std::string detail;                          ///< the subject's own words (suberror, errno), for people
+    Final final;                 ///< valid iff outcome == Completed
+    std::uint64_t stop_rip = 0;  ///< RIP where the run stopped, when not Completed
+    std::string detail;          ///< the subject's own words (suberror, errno), for people
 };
 
 }  // namespace faultline::guest

@@ -18,9 +18,7 @@ enum class Mode : std::uint8_t { Long64, Compat32, Prot32, Real16 };
 enum class Vendor : std::uint8_t { Unknown, Amd, Intel };
 
 /// General purpose registers in encoding order (rax=0 … r15=15).
-enum class Gpr : std::uint8_t {
-    Rax, Rcx, Rdx, Rbx, Rsp, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15
-};
+enum class Gpr : std::uint8_t { Rax, Rcx, Rdx, Rbx, Rsp, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15 };
 inline constexpr std::size_t gpr_count = 16;
 
 /// A debug register number as encoded in ModRM.reg plus REX.R: 0–15 (8–15 do not exist, #UD).
@@ -47,6 +45,12 @@ struct Vector {
     auto operator<=>(const Vector&) const = default;
 };
 
+/// A bit of a 32-bit operand: 0–31.
+struct BitIndex {
+    std::uint8_t number = 0;
+    auto operator<=>(const BitIndex&) const = default;
+};
+
 /// Position of an op in its program. `ops.size()` names the end (the stage's terminating UD2).
 struct OpRef {
     std::uint16_t index = 0;
@@ -56,7 +60,7 @@ struct OpRef {
 /// A 64-bit value: a literal, or the linear address of an op (text form `op3`, `op3+1`), which
 /// only the assembler can turn into a number.
 struct Value {
-    std::optional<OpRef> op;       ///< set: the value is address_of(op) + literal
+    std::optional<OpRef> op;  ///< set: the value is address_of(op) + literal
     std::uint64_t literal = 0;
     auto operator<=>(const Value&) const = default;
 };
@@ -65,9 +69,11 @@ struct Value {
 /// base of RSP or RBP makes it a stack-segment reference (a non-canonical address is #SS, not #GP).
 struct Mem {
     std::optional<Gpr> base;
-    std::int32_t disp = 0;         ///< sign-extended to 64 bits
+    std::int32_t disp = 0;  ///< sign-extended to 64 bits
     auto operator<=>(const Mem&) const = default;
 };
+
+enum class Gates : std::uint8_t { Dpl0, Dpl3 };  ///< which IDT (layout::idt_dpl0, idt_dpl3)
 
 /// RFLAGS bits the project speaks about.
 namespace rflags {

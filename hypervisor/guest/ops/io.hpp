@@ -1,0 +1,121 @@
+// IN, OUT, INS, OUTS. What a port reads as is never known.
+#pragma once
+
+#include "hypervisor/guest/layout.hpp"
+#include "hypervisor/guest/ops/strings.hpp"
+
+namespace faultline::guest::ops {
+
+constexpr bool io_width(Width width) { return width.bytes == 1 || width.bytes == 2 || width.bytes == 4; }
+
+/// The imm8 forms name ports 0–FFh. Ports that reach the exit port would end the run.
+constexpr bool immediate_port(Port port, Width width) {
+    return io_width(width) && port.number <= 0xFF &&
+           (port.number > layout::exit_port || port.number + width.bytes <= layout::exit_port);
+}
+
+inline Known port_in_dx(const EffectBuilder& e) { return e.reg(Gpr::Rdx, {2}); }
+
+inline Effect input(const EffectContext& context, bool dx, Port port, Width width) {
+    EffectBuilder e(context);
+    const auto number = dx ? port_in_dx(e) : Known{port.number};
+    e.io_permission(number, width);
+    e.io_access(number, width);
+    e.set(Gpr::Rax, {0, false}, width);
+    return e.done();
+}
+inline Effect output(const EffectContext& context, bool dx, Port port, Width width) {
+    EffectBuilder e(context);
+    const auto number = dx ? port_in_dx(e) : Known{port.number};
+    e.io_permission(number, width);
+    e.io_access(number, width);
+    return e.done();
+}
+
+// Permission comes before the memory operand, the operand's faults before the port is touched.
+inline void input_element(EffectBuilder& e, Width width) {
+    e.io_permission(port_in_dx(e), width);
+    e.store_through(Gpr::Rdi, width, {0, false});
+    e.io_access(port_in_dx(e), width);
+    step_pointer(e, Gpr::Rdi, width);
+}
+inline void output_element(EffectBuilder& e, Width width) {
+    e.io_permission(port_in_dx(e), width);
+    e.load_through(Gpr::Rsi, width);
+    e.io_access(port_in_dx(e), width);
+    step_pointer(e, Gpr::Rsi, width);
+}
+
+inline ZydisMnemonic ins_mnemonic(Width width) {
+    return encoding::by_width(width, ZYDIS_MNEMONIC_INSB, ZYDIS_MNEMONIC_INSW, ZYDIS_MNEMONIC_INSD);
+}
+inline ZydisMnemonic outs_mnemonic(Width width) {
+    return encoding::by_width(width, ZYDIS_MNEMONIC_OUTSB, ZYDIS_MNEMONIC_OUTSW, ZYDIS_MNEMONIC_OUTSD);
+}
+
+struct In {
+    FAULTLINE_OP(In, "in", "IN AL/AX/EAX, imm8", (Port, port), (Width, width));
+    bool valid() const { return immediate_port(port, width); }
+    Encoding encode() const {
+        return encoding::instruction(ZYDIS_MNEMONIC_IN, {encoding::reg(Gpr::Rax, width), encoding::imm(port.number)});
+    }
+    Effect effect(const EffectContext& context) const { return input(context, false, port, width); }
+};
+
+struct Out {
+    FAULTLINE_OP(Out, "out", "OUT imm8, AL/AX/EAX", (Port, port), (Width, width));
+    bool valid() const { return immediate_port(port, width); }
+    Encoding encode() const {
+        return encoding::instruction(ZYDIS_MNEMONIC_OUT, {encoding::imm(port.number), encoding::reg(Gpr::Rax, width)});
+    }
+    Effect effect(const EffectContext& context) const { return output(context, false, port, width); }
+};
+
+struct InDx {
+    FAULTLINE_OP(InDx, "in-dx", "IN AL/AX/EAX, DX", (Width, width));
+    bool valid() const { return io_width(width); }
+    Encoding encode() const {
+        return encoding::instruction(ZYDIS_MNEMONIC_IN, {encoding::reg(Gpr::Rax, width), encoding::reg(Gpr::Rdx, {2})});
+    }
+    Effect effect(const EffectContext& context) const { return input(context, true, {}, width); }
+};
+
+struct OutDx {
+    FAULTLINE_OP(OutDx, "out-dx", "OUT DX, AL/AX/EAX", (Width, width));
+    bool valid() const { return io_width(width); }
+    Encoding encode() const {
+        return encoding::instruction(ZYDIS_MNEMONIC_OUT,
+                                     {encoding::reg(Gpr::Rdx, {2}), encoding::reg(Gpr::Rax, width)});
+    }
+    Effect effect(const EffectContext& context) const { return output(context, true, {}, width); }
+};
+
+struct Ins {
+    FAULTLINE_OP(Ins, "ins", "INS m, DX", (Width, width));
+    bool valid() const { return io_width(width); }
+    Encoding encode() const { return encoding::instruction(ins_mnemonic(width)); }
+    Effect effect(const EffectContext& context) const { return once(context, input_element, width); }
+};
+
+struct Outs {
+    FAULTLINE_OP(Outs, "outs", "OUTS DX, m", (Width, width));
+    bool valid() const { return io_width(width); }
+    Encoding encode() const { return encoding::instruction(outs_mnemonic(width)); }
+    Effect effect(const EffectContext& context) const { return once(context, output_element, width); }
+};
+
+struct RepIns {
+    FAULTLINE_OP(RepIns, "rep-ins", "REP INS m, DX", (Width, width));
+    bool valid() const { return io_width(width); }
+    Encoding encode() const { return encoding::instruction(ins_mnemonic(width), {}, rep_form); }
+    Effect effect(const EffectContext& context) const { return repeated(context, input_element, width); }
+};
+
+struct RepOuts {
+    FAULTLINE_OP(RepOuts, "rep-outs", "REP OUTS DX, m", (Width, width));
+    bool valid() const { return io_width(width); }
+    Encoding encode() const { return encoding::instruction(outs_mnemonic(width), {}, rep_form); }
+    Effect effect(const EffectContext& context) const { return repeated(context, output_element, width); }
+};
+
+}  // namespace faultline::guest::ops
