@@ -32,8 +32,8 @@ enum class Outcome : std::uint8_t {
 enum class ExitCode : std::uint8_t { Completed = 1, WildRip = 2, TapeOverflow = 3, DoubleFault = 4, Identified = 5 };
 
 inline constexpr std::uint32_t tape_capacity = 64;
-/// Fill of a record field that the stub has not written (DR6/DR7 for anything but #DB, or a record
-/// cut short by a nested exception).
+/// Fill of a record field that the stub has not written (DR6/DR7 for anything but #DB, CR2 for anything
+/// but #PF, or a record cut short by a nested exception).
 inline constexpr std::uint64_t not_recorded = 0xFA17FA17FA17FA17ull;
 
 /// One exception as the guest's handler saw it, before the reaction policy was applied. The layout is
@@ -46,7 +46,7 @@ struct Record {
     std::uint64_t rflags = not_recorded;
     std::uint64_t rsp = not_recorded;
     std::uint64_t ss = not_recorded;
-    std::uint64_t cr2 = not_recorded;
+    std::uint64_t cr2 = not_recorded;     ///< #PF only
     std::uint64_t rcx = not_recorded;       ///< tells a REP instruction's iteration
     std::uint64_t dr6 = not_recorded;       ///< #DB only, before the policy cleared it
     std::uint64_t dr7 = not_recorded;       ///< #DB only

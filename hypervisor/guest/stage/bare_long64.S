@@ -36,7 +36,9 @@ place stubs
             jmp double_fault
         .elseif (vector == 3) || (vector == 4) || (vector >= 0x20)
             jmp resume
-        .elseif ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+        .elseif vector == 14
+            jmp page_fault
+        .elseif ((vector >= 10) && (vector <= 13)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
             jmp fault_with_error
         .else
             jmp fault_without_error
@@ -47,7 +49,8 @@ place stubs
 .balign STUB_STRIDE
 
 // Claims a record and moves the pushed vector and the exception frame into it. RCX becomes the record's offset
-// (and so is the first field to be written), RAX is saved below the frame and free.
+// (and so is the first field to be written), RAX is saved below the frame and free. Fields that a vector does
+// not have keep what memory held before the run.
 .macro record_frame error
     push rcx
     mov ecx, 1
@@ -69,8 +72,6 @@ place stubs
     pop qword ptr [rcx + RECORD_SS]
     sub rsp, 40
     push rax
-    mov rax, cr2
-    mov [rcx + RECORD_CR2], rax
 .endm
 
 // The frame while RAX is saved below it.
@@ -100,8 +101,12 @@ place stubs
 .endm
 
 // Faults and every other vector without a policy of its own: resume at the next op.
-.macro fault_path error
+.macro fault_path error, page_fault=0
     record_frame \error
+    .if \page_fault
+        mov rax, cr2
+        mov [rcx + RECORD_CR2], rax
+    .endif
     mov qword ptr [rcx + RECORD_COMPLETE], 1
     program_offset 2f
 1:  movzx eax, byte ptr [rax + SKIP_TABLE]
@@ -127,6 +132,9 @@ fault_without_error:
 
 fault_with_error:
     fault_path 1
+
+page_fault:
+    fault_path 1, page_fault=1
 
 // #BP, #OF, INT n and interrupts: resume at the pushed RIP.
 resume:

@@ -27,9 +27,10 @@ struct MemoryRange {
 /// All that a run which reached the epilogue can have changed, besides what `apply` writes: restoring these
 /// ranges from Stage::memory makes the machine's memory as new. A run that ended otherwise may have
 /// written anywhere.
-inline constexpr std::array<MemoryRange, 5> restored_ranges{{
+inline constexpr std::array<MemoryRange, 6> restored_ranges{{
     {layout::tape, sizeof(RawTape)},
     {layout::rsp0_top - 0x100, 0x100},
+    {layout::code + layout::code_limit, layout::page - layout::code_limit},
     {layout::stack_bottom, 2 * layout::page},
     {layout::data, layout::data_size},
     {layout::supervisor, layout::page},
