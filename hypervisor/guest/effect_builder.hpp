@@ -43,7 +43,7 @@ public:
     void set(Gpr gpr, Known value, Width width = {8});
     /// RFLAGS after: the bits of `mask` take their value from `value`.
     void set_flags(std::uint64_t mask, Known value);
-    void set_rflags(std::uint64_t value, std::uint64_t known = ~0ull);
+    void set_rflags(std::uint64_t value);
     void forget_flags(std::uint64_t mask);
     /// The flags of a + b and a − b on `width` bytes.
     void flags_of_add(Known a, Known b, Width width);
@@ -62,13 +62,15 @@ public:
     void push(Known value);
     /// RSP + 8, what POP leaves; RSP must be known.
     void release_stack();
-    /// `[rsp…]` of POP m64 counts from the incremented RSP. SDM vol 2, "POP".
+    /// POP m64: `[rsp…]` counts from the incremented RSP. SDM vol 2, "POP".
     void store_after_pop(Mem at, Known value);
 
     // --- control flow
     /// A taken near branch.
     void branch_to(std::uint64_t target);
     void branch_to(Known target);
+    /// The privilege and selectors after SYSCALL, SYSRET, IRET.
+    void enter(std::uint8_t cpl, std::uint16_t cs, std::uint16_t ss);
     /// One iteration of a REP string instruction; false when nothing (more) is to be done.
     bool iterate();
 
@@ -93,9 +95,5 @@ private:
 /// RSI and RDI step by the operand size, down when DF is set.
 std::uint64_t stepped(const State& state, std::uint64_t pointer, Width width);
 bool canonical(std::uint64_t address);
-
-/// Checks of a load of SS by MOV, SDM vol 2 "MOV" and AMD APM vol 2 "Stack Segments": null only where it may be,
-/// RPL = DPL = CPL, writable data. Stops `effect` with #GP when they fail.
-void check_stack_selector(EffectBuilder& effect, std::uint16_t selector);
 
 }  // namespace faultline::guest

@@ -85,7 +85,8 @@ struct Image {
     Params params;
     std::uint16_t code_size = 0;                          ///< without the end's UD2
     std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then UD2 (0F 0B)
-    std::array<std::uint8_t, layout::code_limit> skip{};  ///< distance from each byte to the next op's first
+    std::array<std::uint8_t, layout::code_limit>
+        skip{};  ///< distance from each byte to the next op's first; 0 at the end
     std::uint16_t op_count = 0;
     std::array<std::uint16_t, 128> op_offset{};  ///< op_count + 1 entries; the last is the end
     std::uint16_t stack_count = 0;
@@ -95,6 +96,10 @@ struct Image {
 
     std::uint64_t op_address(std::size_t index) const { return layout::code + op_offset[index]; }
     std::uint64_t end_address() const { return layout::code + code_size; }
+    /// The number a value stands for in this image.
+    std::uint64_t resolve(const Value& value) const {
+        return value.literal + (value.op ? op_address(value.op->index) : 0);
+    }
 };
 
 }  // namespace faultline::guest

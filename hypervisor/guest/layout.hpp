@@ -51,4 +51,9 @@ inline constexpr std::uint16_t first_port = 0x80, last_allowed_port = 0x87, last
 /// The only vectors that INT n is generated for besides 1 and 3 (their handlers see no error code).
 inline constexpr std::uint8_t first_int_vector = 0x20, last_int_vector = 0x2F;
 
+/// Gates of DPL 3 in idt_dpl3: the ones INT n and INT3 may use at CPL3.
+constexpr bool callable_from_cpl3(unsigned vector) {
+    return vector == 1 || vector == 3 || vector == 4 || (vector >= first_int_vector && vector <= last_int_vector);
+}
+
 }  // namespace faultline::guest::layout

@@ -46,7 +46,7 @@ struct Record {
     std::uint64_t rflags = not_recorded;
     std::uint64_t rsp = not_recorded;
     std::uint64_t ss = not_recorded;
-    std::uint64_t cr2 = not_recorded;     ///< #PF only
+    std::uint64_t cr2 = not_recorded;       ///< #PF only
     std::uint64_t rcx = not_recorded;       ///< tells a REP instruction's iteration
     std::uint64_t dr6 = not_recorded;       ///< #DB only, before the policy cleared it
     std::uint64_t dr7 = not_recorded;       ///< #DB only

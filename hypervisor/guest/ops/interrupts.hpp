@@ -1,12 +1,21 @@
 // Ops that raise an event, or wait for one.
 #pragma once
 
+#include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
 
 /// DPL check of the software interrupts, and the vector. ICEBP has neither. SDM vol 2, "INT n/INTO/INT3/INT1".
-void software_interrupt(EffectBuilder& e, std::uint8_t vector);
+inline void software_interrupt(EffectBuilder& e, std::uint8_t vector) {
+    const bool dpl3 = e.context().gates == Gates::Dpl3 && layout::callable_from_cpl3(vector);
+    if (e.state().cpl == 3 && !dpl3) e.fault(13, vector * 8u + 2);
+    // The stage's stubs of these vectors expect an error code, which INT n does not push, or (#UD) the program's end.
+    constexpr std::uint32_t not_for_int = 1u << 6 | 1u << 8 | 0x1Fu << 10 | 1u << 17 | 1u << 21 | 1u << 29 | 1u << 30;
+    if (vector < 32 && not_for_int >> vector & 1)
+        e.unmodelled("INT n with a vector whose handler expects an error code");
+    e.raw().vector = vector;
+}
 
 struct Int3 {
     FAULTLINE_OP(Int3, "int3", "INT3 (CC)");

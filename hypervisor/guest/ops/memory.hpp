@@ -63,7 +63,20 @@ struct Cmpxchg {
     Encoding encode() const {
         return encoding::instruction(ZYDIS_MNEMONIC_CMPXCHG, {encoding::mem(at, width), encoding::reg(from, width)});
     }
-    Effect effect(const EffectContext& context) const;
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        const auto accumulator = e.reg(Gpr::Rax, width), old = e.load_for_write(at, width);
+        e.flags_of_subtract(accumulator, old, width);
+        if (accumulator.known && old.known) {
+            const bool equal = accumulator.value == old.value;
+            e.store(at, width, equal ? e.reg(from, width) : old);
+            if (!equal) e.set(Gpr::Rax, old, width);
+        } else {
+            e.store(at, width, {0, false});
+            e.set(Gpr::Rax, {0, false}, width);
+        }
+        return e.done();
+    }
 };
 
 /// The immediate form takes the bit modulo the operand size, so it touches this doubleword only. SDM vol 2, "BTS".

@@ -16,8 +16,7 @@ struct SetReg {
     Encoding encode() const { return encoding::load_absolute(reg); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
-        const auto base = value.op ? context.image.op_address(value.op->index) : 0;
-        e.set(reg, {base + value.literal});
+        e.set(reg, {context.image.resolve(value)});
         return e.done();
     }
 };
@@ -27,7 +26,32 @@ struct SetReg {
 struct Div {
     FAULTLINE_OP(Div, "div", "DIV r", (Gpr, reg), (Width, width));
     Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_DIV, {encoding::reg(reg, width)}); }
-    Effect effect(const EffectContext& context) const;
+    Effect effect(const EffectContext& context) const {
+        __extension__ using Wide = unsigned __int128;
+        constexpr auto unknown = "DIV of unknown values";
+        EffectBuilder e(context);
+        const bool byte = width.bytes == 1;  // AX / r8: quotient in AL, remainder in AH
+        const unsigned bits = 8u * width.bytes;
+        const auto divisor = e.need(reg, unknown, width);
+        const auto low = e.need(Gpr::Rax, unknown, byte ? Width{2} : width);
+        const auto high = byte ? 0 : e.need(Gpr::Rdx, unknown, width);
+        if (e.stopped()) return e.done();
+        const Wide dividend = byte ? low : Wide{high} << bits | low;
+        if (divisor == 0 || dividend / divisor >> bits != 0) {
+            e.fault(0);
+            return e.done();
+        }
+        const auto quotient = static_cast<std::uint64_t>(dividend / divisor);
+        const auto remainder = static_cast<std::uint64_t>(dividend % divisor);
+        if (byte) {
+            e.set(Gpr::Rax, {remainder << 8 | quotient}, {2});
+        } else {
+            e.set(Gpr::Rax, {quotient}, width);
+            e.set(Gpr::Rdx, {remainder}, width);
+        }
+        e.forget_flags(rflags::arithmetic);
+        return e.done();
+    }
 };
 
 struct Cpuid {

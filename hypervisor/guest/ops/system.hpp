@@ -1,7 +1,10 @@
 // Privileged instructions and changes of privilege.
 #pragma once
 
+#include "hypervisor/guest/layout.hpp"
+#include "hypervisor/guest/ops/flags.hpp"
 #include "hypervisor/guest/ops/op_struct.hpp"
+#include "hypervisor/guest/ops/shadow.hpp"
 
 namespace faultline::guest::ops {
 
@@ -25,17 +28,42 @@ struct Clts {
     }
 };
 
-/// Only DEBUGCTL can be stated: which other MSRs a subject has, the case does not say.
+/// CPL check of RDMSR and WRMSR, and whether the rest can be stated: for DEBUGCTL only, as a case does not say which
+/// other MSRs a subject has.
+inline bool addresses_debugctl(EffectBuilder& e) {
+    e.privileged();
+    if (e.need(Gpr::Rcx, "the MSR's index is unknown", {4}) != debugctl::msr)
+        e.unmodelled("an MSR other than DEBUGCTL");
+    return !e.stopped();
+}
+
 struct Rdmsr {
     FAULTLINE_OP(Rdmsr, "rdmsr", "RDMSR");
     Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_RDMSR); }
-    Effect effect(const EffectContext& context) const;
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        if (!addresses_debugctl(e)) return e.done();
+        e.set(Gpr::Rax, {context.state.debugctl & 0xFFFF'FFFF});
+        e.set(Gpr::Rdx, {context.state.debugctl >> 32});
+        return e.done();
+    }
 };
 
 struct Wrmsr {
     FAULTLINE_OP(Wrmsr, "wrmsr", "WRMSR");
     Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_WRMSR); }
-    Effect effect(const EffectContext& context) const;
+    /// Bits 63:16 are reserved on every processor: #GP(0). Which of 15:2 exist is the model's affair.
+    Effect effect(const EffectContext& context) const {
+        constexpr auto unknown = "DEBUGCTL is loaded from an unknown value";
+        EffectBuilder e(context);
+        if (!addresses_debugctl(e)) return e.done();
+        const auto high = e.need(Gpr::Rdx, unknown, {4}), low = e.need(Gpr::Rax, unknown, {4});
+        const auto value = high << 32 | low;
+        if (value >> 16) e.fault(13);
+        if (value & ~(debugctl::lbr | debugctl::btf)) e.unmodelled("DEBUGCTL bits that only some processors have");
+        e.raw().debugctl = value;
+        return e.done();
+    }
 };
 
 struct MovToCr4 {
@@ -69,19 +97,71 @@ struct MovFromCr4 {
 struct Syscall {
     FAULTLINE_OP(Syscall, "syscall", "SYSCALL");
     Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_SYSCALL); }
-    Effect effect(const EffectContext& context) const;
+    /// SDM vol 2 and AMD APM vol 3, "SYSCALL": R11 gets RFLAGS with RF = 0.
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context, Kind::Syscall);
+        const auto& state = context.state;
+        const auto& stage = *context.image.stage;
+        e.set(Gpr::Rcx, {context.fallthrough});
+        e.set(Gpr::R11, {state.rflags & ~rflags::rf, (state.rflags_known | rflags::rf) == ~0ull});
+        e.set_flags(stage.sfmask, {0});
+        e.branch_to(stage.lstar);
+        e.enter(0, layout::kernel_cs, layout::kernel_ss);
+        return e.done();
+    }
 };
 
 struct Sysret {
     FAULTLINE_OP(Sysret, "sysret", "SYSRETQ");
     Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_SYSRET, {}, {.wide = true}); }
-    Effect effect(const EffectContext& context) const;
+    /// RFLAGS = (R11 & 3C7FD7h) | 2. SDM vol 2, "SYSRET"; AMD APM vol 3, "SYSRET".
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context, Kind::Sysret);
+        e.privileged();
+        const auto target = e.need(Gpr::Rcx, "SYSRET to an unknown address");
+        const auto flags = e.need(Gpr::R11, "SYSRET loads unknown flags");
+        if (!canonical(target))
+            e.unmodelled("SYSRET to a non-canonical address: Intel and AMD fault at different places");
+        e.set_rflags((flags & 0x3C'7FD7) | rflags::fixed1);
+        e.branch_to(target);
+        e.enter(3, layout::user_cs, layout::user_ss);
+        return e.done();
+    }
 };
 
 struct Iret {
     FAULTLINE_OP(Iret, "iret", "IRETQ");
     Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_IRETQ); }
-    Effect effect(const EffectContext& context) const;
+    /// SDM vol 2, "IRET/IRETD/IRETQ", "IA-32e-MODE"; AMD APM vol 3, "IRET, IRETD, IRETQ". In 64-bit mode SS:RSP is
+    /// always popped. The CPL before decides which flags load.
+    Effect effect(const EffectContext& context) const {
+        const auto& state = context.state;
+        EffectBuilder e(context, Kind::Iret);
+        if (state.rflags & rflags::nt) e.fault(13);
+        constexpr auto unknown = "IRET pops an unknown value";
+        const auto rip = e.need(e.stack(0), unknown);
+        const auto cs = static_cast<std::uint16_t>(e.need(e.stack(8), unknown));
+        const auto flags = e.need(e.stack(16), unknown);
+        if (e.stopped()) return e.done();
+        const auto rsp = e.need(e.stack(24), unknown);
+        const auto ss = static_cast<std::uint16_t>(e.need(e.stack(32), unknown));
+        if (e.raw().faults) {
+            e.raw().faults = false;
+            e.unmodelled("IRET cannot read RSP or SS: whether CS is checked before is not stated");
+        }
+        const unsigned cpl = cs & 3;
+        const bool returns = (cs == layout::kernel_cs && state.cpl == 0) || cs == layout::user_cs;
+        if (!returns) e.fault(13, cs & ~3u);
+        check_stack_selector(e, ss, cpl);
+        if (!canonical(rip)) e.fault(13);
+
+        const auto upper = state.cpl == 0 ? rflags::vif | rflags::vip : 0;
+        e.set_flags(popf_loads | rflags::rf | privileged_flags(state) | upper, {flags});
+        e.set(Gpr::Rsp, {rsp});
+        e.branch_to(rip);
+        e.enter(static_cast<std::uint8_t>(cpl), cs, ss);
+        return e.done();
+    }
 };
 
 }  // namespace faultline::guest::ops

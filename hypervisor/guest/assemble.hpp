@@ -1,0 +1,37 @@
+// Case → image: the ops' bytes, the skip table, and the parameters the stage reads.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "hypervisor/guest/case.hpp"
+#include "hypervisor/guest/image.hpp"
+
+namespace faultline::guest {
+
+/// Remembers the encodings it has met. Not thread safe: one per job.
+class Assembler {
+public:
+    /// Fills `image`, which may have held another case; allocates nothing on success. The error says what is wrong
+    /// with the case: a world without a stage, too many ops or stack quadwords, a reference to an op that is not there,
+    /// field values without an encoding, a JRCXZ out of reach.
+    ///
+    /// The skip distance at the end's UD2 is 0: there is no next op to go to. Params::use_debugctl is set when the
+    /// environment asks for BTF, and when the program itself addresses an MSR, so that the epilogue puts DEBUGCTL back.
+    tl::expected<void, std::string> assemble(const Case& subject_case, Image& image);
+
+private:
+    struct Slot {
+        std::uint64_t key = ~0ull;  ///< EncodingKey::bits; none has all bits set
+        Encoding encoding;
+    };
+    const Encoding& encoding_of(const Op& op, std::uint64_t key);
+    std::array<Slot, 1024> cache_;
+};
+
+/// Assembles with a per-thread Assembler.
+tl::expected<void, std::string> assemble(const Case& subject_case, Image& image);
+
+}  // namespace faultline::guest

@@ -1,0 +1,181 @@
+#include "hypervisor/guest/op.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+
+#include "hypervisor/guest/op_fields.hpp"
+#include "hypervisor/guest/text.hpp"
+
+namespace faultline::guest {
+namespace {
+
+template <class T>
+concept Restricted = requires(const T& op) {
+    { op.valid() } -> std::same_as<bool>;
+};
+
+/// Whether a value is one its type can have: fields are plain numbers.
+bool in_range(Gpr value) { return static_cast<std::size_t>(value) < gpr_count; }
+bool in_range(DrNumber value) { return value.number <= 15; }
+bool in_range(Width value) { return value.bytes == 1 || value.bytes == 2 || value.bytes == 4 || value.bytes == 8; }
+bool in_range(BitIndex value) { return value.number <= 31; }
+bool in_range(const Mem& value) { return !value.base || in_range(*value.base); }
+template <class T>
+requires(std::same_as<T, Port> || std::same_as<T, Vector> || std::same_as<T, OpRef> || std::same_as<T, Value> ||
+         std::same_as<T, std::int32_t> || std::same_as<T, bool>) bool in_range(const T&) {
+    return true;
+}
+
+template <class T>
+bool valid_struct(const T& op) {
+    bool result = true;
+    for_each_op_field(op, [&](std::string_view, const auto& field) { result = result && in_range(field); });
+    if constexpr (Restricted<T>) result = result && op.valid();
+    return result;
+}
+
+/// Packs fields side by side. The widths of an op's fields sum up to less than 64 bits, which `add` would show.
+class KeyPacker {
+public:
+    explicit KeyPacker(std::size_t op_index) { add(op_index, 8); }
+    EncodingKey key() const { return key_; }
+
+    void operator()(std::string_view, Gpr value) { add(static_cast<std::uint64_t>(value), 4); }
+    void operator()(std::string_view, DrNumber value) { add(value.number, 4); }
+    void operator()(std::string_view, Width value) { add(value.bytes, 4); }
+    void operator()(std::string_view, Port value) { add(value.number, 16); }
+    void operator()(std::string_view, Vector value) { add(value.number, 8); }
+    void operator()(std::string_view, BitIndex value) { add(value.number, 8); }
+    void operator()(std::string_view, std::int32_t value) { add(static_cast<std::uint32_t>(value), 32); }
+    void operator()(std::string_view, bool value) { add(value, 1); }
+    void operator()(std::string_view, const Mem& value) {
+        add(value.base ? 16u | static_cast<unsigned>(*value.base) : 0u, 5);
+        add(static_cast<std::uint32_t>(value.disp), 32);
+    }
+    // Patched in by the assembler.
+    void operator()(std::string_view, OpRef value) { key_.symbol = {value, 0}; }
+    void operator()(std::string_view, const Value& value) { key_.symbol = value; }
+
+private:
+    void add(std::uint64_t value, unsigned width) {
+        key_.bits |= value << used_;
+        used_ += width;
+    }
+    EncodingKey key_{};
+    unsigned used_ = 0;
+};
+
+template <class T>
+std::span<const std::string_view> field_names() {
+    static const auto names = [] {
+        std::array<std::string_view, 8> result;
+        std::size_t count = 0;
+        T op{};
+        for_each_op_field(op, [&](std::string_view name, auto&) { result[count++] = name; });
+        return std::pair(result, count);
+    }();
+    return std::span(names.first).first(names.second);
+}
+
+struct Entry {
+    OpInfo info;
+    tl::expected<Op, std::string> (*parse)(std::string_view fields);
+};
+
+std::string_view next_word(std::string_view& text) {
+    constexpr auto blank = " \t";
+    text.remove_prefix(std::min(text.find_first_not_of(blank), text.size()));
+    const auto word = text.substr(0, text.find_first_of(blank));
+    text.remove_prefix(word.size());
+    return word;
+}
+
+std::string quoted(std::string_view word) {
+    constexpr std::size_t longest = 60;
+    if (word.empty()) return "nothing";
+    return fmt::format("`{}{}`", word.substr(0, longest), word.size() > longest ? "…" : "");
+}
+
+template <class T>
+tl::expected<Op, std::string> parse_fields(std::string_view text) {
+    T op{};
+    std::string error;
+    for_each_op_field(op, [&](std::string_view name, auto& field) {
+        if (!error.empty()) return;
+        const auto word = next_word(text);
+        const auto equals = word.find('=');
+        if (equals == std::string_view::npos || word.substr(0, equals) != name)
+            error = fmt::format("{}: expected `{}=` and {}, found {}", T::mnemonic, name, form(field), quoted(word));
+        else if (!parse(word.substr(equals + 1), field))
+            error = fmt::format("{}: {}: expected {}, found {}", T::mnemonic, name, form(field),
+                                quoted(word.substr(equals + 1)));
+    });
+    if (!error.empty()) return tl::unexpected(std::move(error));
+    if (const auto rest = next_word(text); !rest.empty())
+        return tl::unexpected(fmt::format("{}: expected nothing more, found {}", T::mnemonic, quoted(rest)));
+    if (!valid_struct(op))
+        return tl::unexpected(
+            fmt::format("{}: expected values that {} can have, found others", T::mnemonic, T::summary));
+    return op;
+}
+
+const auto& table() {
+    static const auto entries = []<class... T>(std::variant<T...>*) {
+        return std::array<Entry, sizeof...(T)>{Entry{{T::mnemonic, T::summary, field_names<T>()}, parse_fields<T>}...};
+    }(static_cast<Op*>(nullptr));
+    return entries;
+}
+
+}  // namespace
+
+std::string to_text(const Op& op) {
+    return std::visit(
+        [](const auto& alternative) {
+            std::string text(alternative.mnemonic);
+            for_each_op_field(alternative, [&](std::string_view name, const auto& field) {
+                text.append(" ").append(name).append("=").append(to_text(field));
+            });
+            return text;
+        },
+        op);
+}
+
+tl::expected<Op, std::string> parse_op(std::string_view text) {
+    const auto mnemonic = next_word(text);
+    for (const auto& entry : table())
+        if (entry.info.mnemonic == mnemonic) return entry.parse(text);
+    return tl::unexpected(fmt::format("expected an op (`faultline list ops` names them), found {}", quoted(mnemonic)));
+}
+
+bool valid(const Op& op) {
+    return std::visit([](const auto& alternative) { return valid_struct(alternative); }, op);
+}
+
+Effect effect_of(const Op& op, const EffectContext& context) {
+    return std::visit([&](const auto& alternative) { return alternative.effect(context); }, op);
+}
+
+Encoding encode_op(const Op& op) {
+    return std::visit(
+        [](const auto& alternative) { return valid_struct(alternative) ? alternative.encode() : Encoding{}; }, op);
+}
+
+EncodingKey encoding_key(const Op& op) {
+    KeyPacker packer(op.index());
+    for_each_field(op, packer);
+    return packer.key();
+}
+
+std::span<const OpInfo> op_catalogue() {
+    static const auto infos = [] {
+        std::array<OpInfo, std::variant_size_v<Op>> result;
+        std::transform(table().begin(), table().end(), result.begin(), [](const Entry& entry) { return entry.info; });
+        return result;
+    }();
+    return infos;
+}
+
+}  // namespace faultline::guest
