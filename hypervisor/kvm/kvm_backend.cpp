@@ -1,0 +1,235 @@
+#include "hypervisor/kvm/kvm_backend.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "hypervisor/guest/stage/identify.hpp"
+#include "hypervisor/guest/stage/memory.hpp"
+#include "hypervisor/kvm/machine.hpp"
+#include "hypervisor/kvm/watchdog.hpp"
+
+namespace faultline::kvm {
+namespace {
+
+using guest::ExitCode;
+using guest::Outcome;
+namespace layout = guest::layout;
+
+/// How a run left the machine, and so what the next one must restore.
+enum class Condition {
+    Orderly,  ///< through the epilogue: only what an orderly run changes
+    Wild,     ///< stopped somewhere: all of memory, and the vCPU by ioctls
+    Broken,   ///< the vCPU itself gave up, or there is none: a new machine
+};
+
+class KvmBackend final : public guest::Backend {
+public:
+    KvmBackend(guest::Subject subject, Descriptor kvm, Mapping ram, Options options)
+        : subject_(std::move(subject)), kvm_(std::move(kvm)), options_(options), ram_(std::move(ram)) {}
+
+    const guest::Subject& subject() const override { return subject_; }
+    const guest::Features& features() const override { return features_; }
+    void run(const guest::Image& image, guest::Tape& tape) override;
+    tl::expected<void, guest::Unavailable> refresh() override;
+
+    /// Finds out the features; to be called once, before any run.
+    tl::expected<void, guest::Unavailable> identify(const guest::Stage& stage);
+
+private:
+    /// One way out of the guest: the run's outcome, or nothing when it goes on.
+    using Answer = std::optional<Outcome>;
+
+    tl::expected<void, guest::Unavailable> restore(const guest::Stage& stage);
+    Outcome execute(std::uint64_t entry, guest::Wake wake, std::string& detail);
+    Answer answer_failure(const Watch& watch, std::string& detail) const;
+    Answer answer_exit(guest::Wake wake, std::string& detail);
+    Answer answer_io();
+    Answer answer_halt(guest::Wake wake);
+    bool in_stage_text(std::uint64_t rip) const {
+        return rip >= stage_->symbols.text_begin && rip <= stage_->symbols.text_end;
+    }
+
+    guest::Subject subject_;
+    guest::Features features_;
+    Descriptor kvm_;
+    Options options_;
+    Mapping ram_;
+    std::optional<Machine> machine_;
+    const guest::Stage* stage_ = nullptr;  ///< what memory and machine were made for
+    Condition condition_ = Condition::Broken;
+};
+
+tl::expected<void, guest::Unavailable> KvmBackend::restore(const guest::Stage& stage) {
+    if (stage_ != &stage) condition_ = Condition::Broken;
+    const auto pristine = std::span<const std::uint8_t>(stage.memory);
+    const auto copy = [&](std::uint64_t begin, std::uint64_t size) {
+        std::memcpy(ram_.bytes().data() + begin, pristine.data() + begin, size);
+    };
+    if (condition_ == Condition::Orderly) {
+        for (const auto& range : guest::restored_ranges) copy(range.begin, range.size);
+        return {};
+    }
+    copy(0, pristine.size());
+    if (condition_ == Condition::Broken) {
+        // The old one goes first: two at a time would need twice the kernel's memory.
+        machine_.reset();
+        auto machine = Machine::create(kvm_, ram_.bytes(), stage);
+        if (!machine) return tl::unexpected(machine.error());
+        machine_ = std::move(*machine);
+        stage_ = &stage;
+    } else if (auto done = machine_->reset(stage); !done) {
+        return done;
+    }
+    return {};
+}
+
+tl::expected<void, guest::Unavailable> KvmBackend::refresh() {
+    condition_ = Condition::Broken;
+    return stage_ == nullptr ? tl::expected<void, guest::Unavailable>{} : restore(*stage_);
+}
+
+tl::expected<void, guest::Unavailable> KvmBackend::identify(const guest::Stage& stage) {
+    if (auto ready = restore(stage); !ready) return ready;
+    std::string detail;
+    const Outcome outcome = execute(stage.symbols.identify, guest::Wake::None, detail);
+    if (outcome != Outcome::Completed && outcome != Outcome::WildRip)
+        return tl::unexpected(guest::Unavailable{"the vCPU could not run the stage's CPUID probe: " + detail});
+    features_ = guest::features_of(ram_.bytes());
+    using Execution = guest::Features::Execution;
+    if (subject_.module == "kvm_intel" || subject_.module == "kvm_amd") {
+        features_.cpl0 = features_.cpl3 = Execution::Silicon;
+    } else if (subject_.module == "kvm_pvm") {
+        features_.cpl0 = Execution::Emulated;
+        features_.cpl3 = Execution::Silicon;
+    }
+    return refresh();
+}
+
+void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
+    tape.features = features_;
+    tape.stop_rip = 0;
+    tape.count = 0;
+    tape.detail.clear();
+    auto ready = start_watchdog();
+    if (ready) ready = restore(*image.stage);
+    if (!ready) {
+        tape.outcome = Outcome::EntryFailure;
+        tape.detail = ready.error().reason;
+        condition_ = Condition::Broken;
+        return;
+    }
+    guest::apply(image, ram_.bytes());
+    tape.outcome = execute(image.stage->entry, image.wake, tape.detail);
+    guest::parse_tape(ram_.bytes(), tape);
+    if (tape.outcome != Outcome::Completed) tape.stop_rip = machine_->registers().rip;
+}
+
+Outcome KvmBackend::execute(std::uint64_t entry, guest::Wake wake, std::string& detail) {
+    kvm_regs registers{};
+    registers.rip = entry;
+    registers.rsp = layout::rsp0_top;
+    registers.rflags = guest::rflags::fixed1;
+    machine_->set_registers(registers);
+    machine_->exit().request_interrupt_window = 0;
+    condition_ = Condition::Orderly;
+
+    const Watch watch(machine_->exit().immediate_exit, options_.time_limit);
+    Answer outcome;
+    while (!outcome) outcome = machine_->enter() ? answer_exit(wake, detail) : answer_failure(watch, detail);
+    switch (*outcome) {
+        case Outcome::Completed: break;
+        case Outcome::Shutdown:
+        case Outcome::EntryFailure:
+        case Outcome::InternalError: condition_ = Condition::Broken; break;
+        default: condition_ = Condition::Wild; break;
+    }
+    return *outcome;
+}
+
+KvmBackend::Answer KvmBackend::answer_failure(const Watch& watch, std::string& detail) const {
+    if (errno == EINTR || errno == EAGAIN) return watch.expired() ? Answer{Outcome::Hang} : std::nullopt;
+    detail = fmt::format("KVM_RUN: {}", std::strerror(errno));
+    return Outcome::EntryFailure;
+}
+
+KvmBackend::Answer KvmBackend::answer_exit(guest::Wake wake, std::string& detail) {
+    kvm_run& exit = machine_->exit();
+    switch (exit.exit_reason) {
+        case KVM_EXIT_IO: return answer_io();
+        case KVM_EXIT_HLT: return answer_halt(wake);
+        case KVM_EXIT_INTR: return std::nullopt;
+        case KVM_EXIT_IRQ_WINDOW_OPEN:
+            exit.request_interrupt_window = 0;
+            machine_->inject_interrupt(guest::wake_vector);
+            return std::nullopt;
+        case KVM_EXIT_SHUTDOWN: return Outcome::Shutdown;
+        case KVM_EXIT_FAIL_ENTRY:
+            detail = fmt::format("hardware entry failure reason {:#x}", exit.fail_entry.hardware_entry_failure_reason);
+            return Outcome::EntryFailure;
+        case KVM_EXIT_INTERNAL_ERROR:
+            detail = fmt::format("KVM_EXIT_INTERNAL_ERROR suberror {}, data", exit.internal.suberror);
+            for (unsigned i = 0; i < exit.internal.ndata && i < std::size(exit.internal.data); ++i)
+                detail += fmt::format(" {:x}", exit.internal.data[i]);
+            return Outcome::InternalError;
+        case KVM_EXIT_MMIO:
+            detail = fmt::format("{} outside RAM at {:#x}", exit.mmio.is_write ? "write" : "read", exit.mmio.phys_addr);
+            return Outcome::InternalError;
+        default: detail = fmt::format("unexpected exit reason {}", exit.exit_reason); return Outcome::InternalError;
+    }
+}
+
+/// Ports read as zeros and swallow what is written, but the exit port tells how the stage ended the run.
+KvmBackend::Answer KvmBackend::answer_io() {
+    kvm_run& exit = machine_->exit();
+    std::uint8_t* data = reinterpret_cast<std::uint8_t*>(&exit) + exit.io.data_offset;
+    if (exit.io.direction == KVM_EXIT_IO_IN) {
+        std::memset(data, 0, std::size_t{exit.io.size} * exit.io.count);
+        return std::nullopt;
+    }
+    if (exit.io.port != layout::exit_port || !in_stage_text(machine_->registers().rip)) return std::nullopt;
+    switch (static_cast<ExitCode>(*data)) {
+        case ExitCode::Completed:
+        case ExitCode::Identified: return Outcome::Completed;
+        case ExitCode::WildRip: return Outcome::WildRip;
+        case ExitCode::TapeOverflow: return Outcome::TapeOverflow;
+        case ExitCode::DoubleFault: return Outcome::DoubleFault;
+    }
+    return std::nullopt;
+}
+
+KvmBackend::Answer KvmBackend::answer_halt(guest::Wake wake) {
+    kvm_run& exit = machine_->exit();
+    if (wake == guest::Wake::Nmi && machine_->inject_nmi()) return std::nullopt;
+    if (wake == guest::Wake::Interrupt && exit.if_flag) {
+        // A #DB of the HLT itself comes first; the interrupt then waits until its handler returns.
+        if (!exit.ready_for_interrupt_injection)
+            exit.request_interrupt_window = 1;
+        else
+            machine_->inject_interrupt(guest::wake_vector);
+        return std::nullopt;
+    }
+    // A trap on the HLT ends the halt without anyone's help.
+    if (machine_->exception_waiting()) return std::nullopt;
+    return Outcome::Halted;
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<guest::Backend>, guest::Unavailable> make_kvm_backend(Options options) {
+    auto subject = kvm_subject();
+    if (!subject) return tl::unexpected(subject.error());
+    auto kvm = open_kvm();
+    if (!kvm) return tl::unexpected(kvm.error());
+    const auto* stage = guest::stage_of(guest::World::Bare, guest::Mode::Long64);
+    Mapping ram(layout::ram_size, -1);
+    if (!ram.valid()) return tl::unexpected(guest::Unavailable{"no memory for the guest"});
+    auto backend = std::make_unique<KvmBackend>(std::move(*subject), std::move(*kvm), std::move(ram), options);
+    if (auto started = start_watchdog(); !started) return tl::unexpected(started.error());
+    if (auto identified = backend->identify(*stage); !identified) return tl::unexpected(identified.error());
+    return backend;
+}
+
+}  // namespace faultline::kvm
