@@ -46,7 +46,6 @@ Operand reg(ZydisRegister special) {
     return operand;
 }
 Operand reg(Gpr gpr, Width width) { return reg(gpr_of(gpr, width)); }
-Operand debug_reg(DrNumber dr) { return reg(static_cast<ZydisRegister>(ZYDIS_REGISTER_DR0 + dr.number)); }
 
 Operand mem(Mem at, Width width) {
     Operand operand{};
@@ -71,6 +70,21 @@ Encoding instruction(ZydisMnemonic mnemonic, std::initializer_list<Operand> oper
     request.operand_count = static_cast<ZyanU8>(operands.size());
     std::copy(operands.begin(), operands.end(), request.operands);
     return encode(request);
+}
+
+Encoding mov_dr(DrNumber dr, Gpr gpr, bool to_dr) {
+    if (dr.number < 8) {
+        const auto debug_register = reg(static_cast<ZydisRegister>(ZYDIS_REGISTER_DR0 + dr.number));
+        return to_dr ? instruction(ZYDIS_MNEMONIC_MOV, {debug_register, reg(gpr)})
+                     : instruction(ZYDIS_MNEMONIC_MOV, {reg(gpr), debug_register});
+    }
+    // Zydis 4.0 does not encode DR8–DR15, which no processor has: REX.R with 0F 23 /r (to) or 0F 21 /r (from).
+    const unsigned number = static_cast<unsigned>(gpr), opcode = to_dr ? 0x23 : 0x21;
+    const unsigned rex = 0x44 | number >> 3, modrm = 0xC0 | (dr.number & 7u) << 3 | (number & 7);
+    Encoding result{.length = 4};
+    result.bytes = {static_cast<std::uint8_t>(rex), 0x0F, static_cast<std::uint8_t>(opcode),
+                    static_cast<std::uint8_t>(modrm)};
+    return result;
 }
 
 Encoding branch(ZydisMnemonic mnemonic, Encoding::Patch patch) {

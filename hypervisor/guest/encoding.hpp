@@ -24,8 +24,7 @@ namespace encoding {
 using Operand = ZydisEncoderOperand;
 
 Operand reg(Gpr gpr, Width width = {8});
-Operand reg(ZydisRegister special);  ///< debug, control, segment registers
-Operand debug_reg(DrNumber dr);
+Operand reg(ZydisRegister special);  ///< control and segment registers
 Operand mem(Mem at, Width width);
 Operand imm(std::uint64_t value);  ///< negative immediates sign-extended to 64 bits
 
@@ -35,6 +34,9 @@ struct Form {
     bool wide = false;                        ///< REX.W where no operand says it
 };
 Encoding instruction(ZydisMnemonic mnemonic, std::initializer_list<Operand> operands = {}, Form form = {});
+
+/// MOV DRn, r64 or MOV r64, DRn.
+Encoding mov_dr(DrNumber dr, Gpr gpr, bool to_dr);
 
 /// A branch whose displacement is patched in: Relative32 or Relative8.
 Encoding branch(ZydisMnemonic mnemonic, Encoding::Patch patch);

@@ -85,8 +85,8 @@ struct Image {
     Params params;
     std::uint16_t code_size = 0;                          ///< without the end's UD2
     std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then UD2 (0F 0B)
-    std::array<std::uint8_t, layout::code_limit>
-        skip{};  ///< distance from each byte to the next op's first; 0 at the end
+    /// Distance from each byte to the next op's first. 0 at the end, after which there is none.
+    std::array<std::uint8_t, layout::code_limit> skip{};
     std::uint16_t op_count = 0;
     std::array<std::uint16_t, 128> op_offset{};  ///< op_count + 1 entries; the last is the end
     std::uint16_t stack_count = 0;

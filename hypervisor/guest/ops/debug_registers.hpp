@@ -7,9 +7,7 @@ namespace faultline::guest::ops {
 
 struct MovToDr {
     FAULTLINE_OP(MovToDr, "mov-to-dr", "MOV DRn, r64", (DrNumber, dr), (Gpr, from));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::debug_reg(dr), encoding::reg(from)});
-    }
+    Encoding encode() const { return encoding::mov_dr(dr, from, true); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::MovDr);
         e.raw().dr_number = dr.number;
@@ -22,9 +20,7 @@ struct MovToDr {
 
 struct MovFromDr {
     FAULTLINE_OP(MovFromDr, "mov-from-dr", "MOV r64, DRn", (DrNumber, dr), (Gpr, to));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(to), encoding::debug_reg(dr)});
-    }
+    Encoding encode() const { return encoding::mov_dr(dr, to, false); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::MovDr);
         e.raw().dr_number = dr.number;

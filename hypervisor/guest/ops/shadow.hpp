@@ -25,9 +25,8 @@ inline void load_ss(EffectBuilder& e, Known source) {
 
 struct MovSs {
     FAULTLINE_OP(MovSs, "mov-ss", "MOV SS, r16", (Gpr, from));
-    /// A 32-bit source needs no prefix: 8E /2.
     Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(ZYDIS_REGISTER_SS), encoding::reg(from, {4})});
+        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(ZYDIS_REGISTER_SS), encoding::reg(from, {2})});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::LoadSs);
