@@ -35,6 +35,9 @@ struct Params {
     std::uint64_t db_rf_set = 0;            ///< #DB: bits ORed into the saved RFLAGS (0 or RF)
     std::uint64_t db_clear_dr6 = 1;         ///< #DB: 1 writes dr6_reset to DR6
     std::uint64_t fault_flags_and = ~0ull;  ///< other faults: mask ANDed to the saved RFLAGS (~0 or ~RF)
+    /// 1: the backend puts `gpr` into the vCPU before the entry and takes the final values out of it, RAX, RCX, RDX
+    /// and RSP excepted; prologue and epilogue leave the others alone. A backend's own choice: 0 in an image.
+    std::uint64_t gprs_by_backend = 0;
 };
 
 inline constexpr std::uint64_t skip_table = layout::params + 0x400;  ///< one byte per code byte

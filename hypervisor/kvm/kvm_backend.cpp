@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "hypervisor/guest/stage/identify.hpp"
 #include "hypervisor/guest/stage/memory.hpp"
@@ -25,6 +28,22 @@ enum class Condition {
     Broken,   ///< the vCPU itself gave up, or there is none: a new machine
 };
 
+/// The registers of Params::gprs_by_backend, with their encodings.
+constexpr std::array<std::pair<std::size_t, __u64 kvm_regs::*>, 12> carried_registers{{
+    {3, &kvm_regs::rbx},
+    {5, &kvm_regs::rbp},
+    {6, &kvm_regs::rsi},
+    {7, &kvm_regs::rdi},
+    {8, &kvm_regs::r8},
+    {9, &kvm_regs::r9},
+    {10, &kvm_regs::r10},
+    {11, &kvm_regs::r11},
+    {12, &kvm_regs::r12},
+    {13, &kvm_regs::r13},
+    {14, &kvm_regs::r14},
+    {15, &kvm_regs::r15},
+}};
+
 class KvmBackend final : public guest::Backend {
 public:
     KvmBackend(guest::Subject subject, Descriptor kvm, Mapping ram, Options options)
@@ -43,7 +62,7 @@ private:
     using Answer = std::optional<Outcome>;
 
     tl::expected<void, guest::Unavailable> restore(const guest::Stage& stage);
-    Outcome execute(std::uint64_t entry, guest::Wake wake, std::string& detail);
+    Outcome execute(kvm_regs registers, guest::Wake wake, std::string& detail);
     Answer answer_failure(const Watch& watch, std::string& detail) const;
     Answer answer_exit(guest::Wake wake, std::string& detail);
     Answer answer_io();
@@ -94,7 +113,7 @@ tl::expected<void, guest::Unavailable> KvmBackend::refresh() {
 tl::expected<void, guest::Unavailable> KvmBackend::identify(const guest::Stage& stage) {
     if (auto ready = restore(stage); !ready) return ready;
     std::string detail;
-    const Outcome outcome = execute(stage.symbols.identify, guest::Wake::None, detail);
+    const Outcome outcome = execute({.rip = stage.symbols.identify}, guest::Wake::None, detail);
     if (outcome != Outcome::Completed && outcome != Outcome::WildRip)
         return tl::unexpected(guest::Unavailable{"the vCPU could not run the stage's CPUID probe: " + detail});
     features_ = guest::features_of(ram_.bytes());
@@ -122,14 +141,21 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
         return;
     }
     guest::apply(image, ram_.bytes());
-    tape.outcome = execute(image.stage->entry, image.wake, tape.detail);
+    constexpr std::uint64_t yes = 1;
+    std::memcpy(ram_.bytes().data() + layout::params + offsetof(guest::Params, gprs_by_backend), &yes, sizeof yes);
+    kvm_regs registers{.rip = image.stage->entry};
+    for (const auto& [gpr, field] : carried_registers) registers.*field = image.params.gpr[gpr];
+
+    tape.outcome = execute(registers, image.wake, tape.detail);
     guest::parse_tape(ram_.bytes(), tape);
-    if (tape.outcome != Outcome::Completed) tape.stop_rip = machine_->registers().rip;
+    const kvm_regs& last = machine_->registers();
+    if (tape.outcome != Outcome::Completed)
+        tape.stop_rip = last.rip;
+    else
+        for (const auto& [gpr, field] : carried_registers) tape.final.gpr[gpr] = last.*field;
 }
 
-Outcome KvmBackend::execute(std::uint64_t entry, guest::Wake wake, std::string& detail) {
-    kvm_regs registers{};
-    registers.rip = entry;
+Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& detail) {
     registers.rsp = layout::rsp0_top;
     registers.rflags = guest::rflags::fixed1;
     machine_->set_registers(registers);

@@ -57,13 +57,6 @@ bool set_cpuid(const Descriptor& kvm, const Descriptor& vcpu) {
            ioctl(vcpu.number(), request(KVM_SET_CPUID2), table.get()) == 0;
 }
 
-/// False unless all entries were taken.
-template <std::size_t count>
-bool set_msrs(const Descriptor& vcpu, const std::array<kvm_msr_entry, count>& entries) {
-    List<kvm_msr_entry, count> list{.entries = entries};
-    return ioctl(vcpu.number(), request(KVM_SET_MSRS), &list) == static_cast<int>(count);
-}
-
 }  // namespace
 
 tl::expected<Descriptor, guest::Unavailable> open_kvm() {
@@ -82,7 +75,7 @@ tl::expected<Descriptor, guest::Unavailable> open_kvm() {
         return tl::unexpected(guest::Unavailable{"/dev/kvm speaks API version " + std::to_string(version) +
                                                  ", expected " + std::to_string(KVM_API_VERSION)});
     const int synced = ioctl(kvm.number(), KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
-    if (!(synced & KVM_SYNC_X86_REGS))
+    if ((synced & KVM_SYNC_X86_VALID_FIELDS) != KVM_SYNC_X86_VALID_FIELDS)
         return tl::unexpected(guest::Unavailable{"/dev/kvm lacks KVM_CAP_SYNC_REGS (Linux 4.17 has it)"});
     if (ioctl(kvm.number(), KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) <= 0)
         return tl::unexpected(guest::Unavailable{"/dev/kvm lacks KVM_CAP_IMMEDIATE_EXIT (Linux 4.13 has it)"});
@@ -133,23 +126,26 @@ tl::expected<Machine, guest::Unavailable> Machine::create(const Descriptor& kvm,
 }
 
 tl::expected<void, guest::Unavailable> Machine::reset(const guest::Stage& stage) {
-    const int vcpu = vcpu_.number();
-    if (ioctl(vcpu, KVM_SET_SREGS, &sregs_) != 0) return tl::unexpected(failed("KVM_SET_SREGS"));
     kvm_debugregs debug{};
     debug.dr6 = guest::dr::dr6_reset;
     debug.dr7 = guest::dr::dr7_reset;
-    if (ioctl(vcpu, KVM_SET_DEBUGREGS, &debug) != 0) return tl::unexpected(failed("KVM_SET_DEBUGREGS"));
-    if (!set_msrs<3>(vcpu_, {{{msr_star, 0, stage.star}, {msr_lstar, 0, stage.lstar}, {msr_sfmask, 0, stage.sfmask}}}))
-        return tl::unexpected(failed("KVM_SET_MSRS"));
-    // Where a vCPU has no DEBUGCTL there is none to clear.
-    (void)set_msrs<1>(vcpu_, {{{guest::debugctl::msr, 0, 0}}});
-    if (ioctl(vcpu, KVM_SET_VCPU_EVENTS, &events_) != 0) return tl::unexpected(failed("KVM_SET_VCPU_EVENTS"));
+    if (ioctl(vcpu_.number(), KVM_SET_DEBUGREGS, &debug) != 0) return tl::unexpected(failed("KVM_SET_DEBUGREGS"));
+    // DEBUGCTL comes last, because KVM stops at the first that a vCPU lacks, and then there is none to clear.
+    constexpr int needed = 3;
+    List<kvm_msr_entry, needed + 1> msrs{.entries = {{{msr_star, 0, stage.star},
+                                                      {msr_lstar, 0, stage.lstar},
+                                                      {msr_sfmask, 0, stage.sfmask},
+                                                      {guest::debugctl::msr, 0, 0}}}};
+    if (ioctl(vcpu_.number(), request(KVM_SET_MSRS), &msrs) < needed) return tl::unexpected(failed("KVM_SET_MSRS"));
+    run_->s.regs.sregs = sregs_;
+    run_->s.regs.events = events_;
+    run_->kvm_dirty_regs = KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
     return {};
 }
 
 void Machine::set_registers(const kvm_regs& registers) {
     run_->s.regs.regs = registers;
-    run_->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    run_->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 }
 
 bool Machine::enter() { return ioctl(vcpu_.number(), KVM_RUN, 0) == 0; }

@@ -24,19 +24,20 @@ public:
     static tl::expected<Machine, guest::Unavailable> create(const Descriptor& kvm, std::span<std::uint8_t> memory,
                                                             const guest::Stage& stage);
 
-    /// Puts everything of the vCPU that a program can change, and general registers apart, back to the state
-    /// of a new one. Costs several ioctls.
+    /// Puts everything of the vCPU that a program can change, general registers apart, back to the state of a
+    /// new one, the last of it with the next entry.
     tl::expected<void, guest::Unavailable> reset(const guest::Stage& stage);
 
-    /// Registers of the next entry and, after it, of the exit. Entering takes them only after `set_registers`.
+    /// Registers of the last exit.
     const kvm_regs& registers() const { return run_->s.regs.regs; }
+    /// Registers of the next entry.
     void set_registers(const kvm_regs& registers);
 
     /// KVM_RUN; false with errno when it failed.
     bool enter();
     kvm_run& exit() { return *run_; }
 
-    /// Nothing is held back for the next entry: no exception injected or pending.
+    /// An exception will be delivered with the next entry.
     bool exception_waiting() const;
     bool inject_interrupt(std::uint8_t vector);
     bool inject_nmi();

@@ -22,36 +22,28 @@
 place text_begin
 
 // ---- Stubs --------------------------------------------------------------------------------------------------
+#define EXCEPTIONS 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \
+                   16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+
 place stubs
-.set vector, 0
-.rept 256
+.irp vector, EXCEPTIONS
     .balign STUB_STRIDE
-    .if vector == 6
-        jmp end_or_invalid_opcode
-    .else
-        push vector
-        .if vector == 1
-            jmp debug
-        .elseif vector == 8
-            jmp double_fault
-        .elseif (vector == 3) || (vector == 4) || (vector >= 0x20)
-            jmp resume
-        .elseif vector == 14
-            jmp page_fault
-        .elseif ((vector >= 10) && (vector <= 13)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
-            jmp fault_with_error
-        .else
-            jmp fault_without_error
-        .endif
-    .endif
+    jmp path_\vector
+.endr
+.set vector, 32
+.rept 256 - 32
+    .balign STUB_STRIDE
+    push vector
+    jmp interrupt
     .set vector, vector + 1
 .endr
 .balign STUB_STRIDE
 
-// Claims a record and moves the pushed vector and the exception frame into it. RCX becomes the record's offset
-// (and so is the first field to be written), RAX is saved below the frame and free. Fields that a vector does
-// not have keep what memory held before the run.
-.macro record_frame error
+// Claims a record and moves the exception frame into it, then steps back below it: RCX is the record's offset
+// (and so its field is the first to be written), the saved RCX is on top of the stack, RIP_AT and RFLAGS_AT say
+// where the frame is. `vector` is a number, or `pushed` by the stub. Fields that a vector does not have keep what
+// memory held before the run.
+.macro record_frame vector, error
     push rcx
     mov ecx, 1
     xadd [TAPE_COUNT], rcx
@@ -59,9 +51,16 @@ place stubs
     jae tape_overflow
     imul ecx, ecx, RECORD_SIZE
     pop qword ptr [rcx + RECORD_RCX]
-    pop qword ptr [rcx + RECORD_VECTOR]
+    .set RIP_AT, 8
+    .ifc \vector, pushed
+        pop qword ptr [rcx + RECORD_VECTOR]
+        .set RIP_AT, 16
+    .else
+        mov qword ptr [rcx + RECORD_VECTOR], \vector
+    .endif
     .if \error
         pop qword ptr [rcx + RECORD_ERROR]
+        .set RIP_AT, 16
     .else
         mov qword ptr [rcx + RECORD_ERROR], 0
     .endif
@@ -70,105 +69,138 @@ place stubs
     pop qword ptr [rcx + RECORD_RFLAGS]
     pop qword ptr [rcx + RECORD_RSP]
     pop qword ptr [rcx + RECORD_SS]
-    sub rsp, 40
-    push rax
+    sub rsp, RIP_AT + 40
+    .set RFLAGS_AT, RIP_AT + 16
 .endm
 
-// The frame while RAX is saved below it.
-#define FRAME_RIP 8
-#define FRAME_RFLAGS 24
+.macro complete
+    mov qword ptr [rcx + RECORD_COMPLETE], 1
+.endm
 
-// RAX := offset of the pushed RIP in the program; to `outside` when it is not in [code, end + 2).
+// RCX := offset of the pushed RIP in the program; to `outside` when it is above the end.
 .macro program_offset outside
-    mov rax, [rsp + FRAME_RIP]
-    sub rax, CODE
-    cmp rax, [PARAMS_CODE_SIZE]
+    mov rcx, [rsp + RIP_AT]
+    sub rcx, CODE
+    cmp rcx, [PARAMS_CODE_SIZE]
     ja \outside
-.endm
-
-.macro return
-    pop rax
-    mov rcx, [rcx + RECORD_RCX]
-    iretq
 .endm
 
 // The second byte of the end's UD2 belongs to the program too; nothing above it does.
 .macro second_byte_of_end to
-    dec rax
-    cmp rax, [PARAMS_CODE_SIZE]
-    lea rax, [rax + 1]
+    dec rcx
+    cmp rcx, [PARAMS_CODE_SIZE]
+    lea rcx, [rcx + 1]
     je \to
 .endm
 
-// Faults and every other vector without a policy of its own: resume at the next op.
-.macro fault_path error, page_fault=0
-    record_frame \error
-    .if \page_fault
+.macro skip_op
+    movzx ecx, byte ptr [rcx + SKIP_TABLE]
+    add [rsp + RIP_AT], rcx
+.endm
+
+.macro return
+    pop rcx
+    .if RIP_AT > 8
+        add rsp, RIP_AT - 8
+    .endif
+    iretq
+.endm
+
+// Faults, and every other vector without a policy of its own: resume at the next op.
+.macro fault_path vector, error
+    record_frame \vector, \error
+    .if \vector == 14
+        push rax
         mov rax, cr2
         mov [rcx + RECORD_CR2], rax
+        pop rax
     .endif
-    mov qword ptr [rcx + RECORD_COMPLETE], 1
+    complete
     program_offset 2f
-1:  movzx eax, byte ptr [rax + SKIP_TABLE]
-    add [rsp + FRAME_RIP], rax
-    mov rax, [PARAMS_FAULT_FLAGS_AND]
-    and [rsp + FRAME_RFLAGS], rax
+1:  skip_op
+    mov rcx, [PARAMS_FAULT_FLAGS_AND]
+    and [rsp + RFLAGS_AT], rcx
     return
 2:  second_byte_of_end 1b
     jmp wild_rip
 .endm
 
+// #BP, #OF, INT n and interrupts: resume at the pushed RIP.
+.macro trap_path vector
+    record_frame \vector, 0
+    complete
+    program_offset 2f
+1:  return
+2:  second_byte_of_end 1b
+    jmp wild_rip
+.endm
+
 // #UD at exactly the end is no event but the program's end. RAX is kept where the epilogue wants it.
-end_or_invalid_opcode:
+.macro end_or_invalid_opcode_path
     mov [FINAL_GPR], rax
     mov rax, [rsp]
     sub rax, CODE
     cmp rax, [PARAMS_CODE_SIZE]
     je epilogue
     mov rax, [FINAL_GPR]
-    push 6
-fault_without_error:
-    fault_path 0
-
-fault_with_error:
-    fault_path 1
-
-page_fault:
-    fault_path 1, page_fault=1
-
-// #BP, #OF, INT n and interrupts: resume at the pushed RIP.
-resume:
-    record_frame 0
-    mov qword ptr [rcx + RECORD_COMPLETE], 1
-    program_offset 2f
-1:  return
-2:  second_byte_of_end 1b
-    jmp wild_rip
+    fault_path 6, 0
+.endm
 
 // #DB. Delivery clears DR7.GD, unless the vector came from INT n: then reading DR6 is stopped by a nested #DB.
-debug:
-    record_frame 0
+.macro debug_path
+    record_frame 1, 0
+    push rax
     mov rax, dr6
     mov [rcx + RECORD_DR6], rax
     mov rax, dr7
     mov [rcx + RECORD_DR7], rax
-    mov qword ptr [rcx + RECORD_COMPLETE], 1
+    pop rax
+    complete
     program_offset 4f
 1:  cmp qword ptr [PARAMS_DB_SKIP], 0
     je 2f
-    movzx eax, byte ptr [rax + SKIP_TABLE]
-    add [rsp + FRAME_RIP], rax
-2:  mov rax, [PARAMS_DB_RF_SET]
-    or [rsp + FRAME_RFLAGS], rax
+    skip_op
+2:  mov rcx, [PARAMS_DB_RF_SET]
+    or [rsp + RFLAGS_AT], rcx
 3:  cmp qword ptr [PARAMS_DB_CLEAR_DR6], 0
     je 5f
-    mov eax, DR6_RESET
-    mov dr6, rax
+    mov ecx, DR6_RESET
+    mov dr6, rcx
 5:  return
 4:  second_byte_of_end 1b
-    add rax, CODE - STAGE_TEXT
-    cmp rax, offset text_size
+    add rcx, CODE - STAGE_TEXT
+    cmp rcx, offset text_size
     jb 3b
+    jmp wild_rip
+.endm
+
+.macro double_fault_path
+    record_frame 8, 1
+    complete
+    mov al, EXIT_DOUBLE_FAULT
+    out EXIT_PORT, al
+.endm
+
+// ---- Paths: one per exception, so that the vector is an immediate -----------------------------------------
+.irp number, EXCEPTIONS
+path_\number:
+    .if \number == 1
+        debug_path
+    .elseif (\number == 3) || (\number == 4)
+        trap_path \number
+    .elseif \number == 6
+        end_or_invalid_opcode_path
+    .elseif \number == 8
+        double_fault_path
+    .elseif ((\number >= 10) && (\number <= 14)) || (\number == 17) || (\number == 21) || (\number == 29) || (\number == 30)
+        fault_path \number, 1
+    .else
+        fault_path \number, 0
+    .endif
+.endr
+
+interrupt:
+    trap_path pushed
 
 wild_rip:
     mov al, EXIT_WILD_RIP
@@ -176,12 +208,6 @@ wild_rip:
 
 tape_overflow:
     mov al, EXIT_TAPE_OVERFLOW
-    out EXIT_PORT, al
-
-double_fault:
-    record_frame 1
-    mov qword ptr [rcx + RECORD_COMPLETE], 1
-    mov al, EXIT_DOUBLE_FAULT
     out EXIT_PORT, al
 
 // ---- SYSCALL lands here (LSTAR) -----------------------------------------------------------------------------
@@ -210,9 +236,8 @@ place prologue
     mov dr6, rax
     mov rax, [PARAMS_DR7]
     mov dr7, rax
-    mov rax, [PARAMS_GPR + 8 * 0]
-    mov rcx, [PARAMS_GPR + 8 * 1]
-    mov rdx, [PARAMS_GPR + 8 * 2]
+    cmp qword ptr [PARAMS_GPRS_BY_BACKEND], 0
+    jne 1f
     mov rbx, [PARAMS_GPR + 8 * 3]
     mov rbp, [PARAMS_GPR + 8 * 5]
     mov rsi, [PARAMS_GPR + 8 * 6]
@@ -220,6 +245,9 @@ place prologue
 .irp n, 8, 9, 10, 11, 12, 13, 14, 15
     mov r\n, [PARAMS_GPR + 8 * \n]
 .endr
+1:  mov rax, [PARAMS_GPR + 8 * 0]
+    mov rcx, [PARAMS_GPR + 8 * 1]
+    mov rdx, [PARAMS_GPR + 8 * 2]
     mov esp, PARAMS_ENTRY_FRAME
     iretq
 
@@ -247,6 +275,8 @@ place epilogue_read_dr7
     mov cr4, rax
     mov [FINAL_GPR + 8 * 1], rcx
     mov [FINAL_GPR + 8 * 2], rdx
+    cmp qword ptr [PARAMS_GPRS_BY_BACKEND], 0
+    jne 1f
     mov [FINAL_GPR + 8 * 3], rbx
     mov [FINAL_GPR + 8 * 5], rbp
     mov [FINAL_GPR + 8 * 6], rsi
@@ -254,6 +284,7 @@ place epilogue_read_dr7
 .irp n, 8, 9, 10, 11, 12, 13, 14, 15
     mov [FINAL_GPR + 8 * \n], r\n
 .endr
+1:
     add rsp, 8
     pop qword ptr [FINAL_CS]
     pop qword ptr [FINAL_RFLAGS]

@@ -50,6 +50,7 @@ int main() {
     PARAMS_FIELD("DB_RF_SET", db_rf_set);
     PARAMS_FIELD("DB_CLEAR_DR6", db_clear_dr6);
     PARAMS_FIELD("FAULT_FLAGS_AND", fault_flags_and);
+    PARAMS_FIELD("GPRS_BY_BACKEND", gprs_by_backend);
 
     constexpr std::uint64_t final_state = layout::tape + offsetof(RawTape, final);
 #define FINAL_FIELD(name, field) define("FINAL_" name, final_state + offsetof(Final, field))
