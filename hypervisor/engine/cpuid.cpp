@@ -1,0 +1,62 @@
+#include "hypervisor/engine/cpuid.hpp"
+
+#include <cstring>
+#include <string_view>
+
+namespace faultline::engine {
+namespace {
+
+constexpr std::uint32_t signature = 0x00A0'0F11;  ///< family 19h, model 01h, stepping 1
+
+namespace edx1 {
+constexpr std::uint32_t de = 1 << 2, pse = 1 << 3, tsc = 1 << 4, msr = 1 << 5, pae = 1 << 6, mce = 1 << 7, cx8 = 1 << 8,
+                        pge = 1 << 13, cmov = 1 << 15, pat = 1 << 16, clfsh = 1 << 19;
+constexpr std::uint32_t all = de | pse | tsc | msr | pae | mce | cx8 | pge | cmov | pat | clfsh;
+}  // namespace edx1
+namespace ecx1 {
+constexpr std::uint32_t cmpxchg16b = 1 << 13, movbe = 1 << 22, popcnt = 1 << 23;
+constexpr std::uint32_t all = cmpxchg16b | movbe | popcnt;
+}  // namespace ecx1
+namespace ext {
+constexpr std::uint32_t lahf_sahf = 1, abm = 1 << 5, prefetch = 1 << 8;  // ECX
+constexpr std::uint32_t syscall = 1 << 11, nx = 1 << 20, page_1gb = 1 << 26, rdtscp = 1 << 27,
+                        long_mode = 1 << 29;  // EDX
+/// Leaf 8000_0001 EDX repeats these bits of leaf 1.
+constexpr std::uint32_t repeated = edx1::all & ~edx1::clfsh;
+}  // namespace ext
+
+CpuidLeaf text(std::string_view sixteen) {
+    CpuidLeaf leaf;
+    static_assert(sizeof leaf == 16);
+    std::memcpy(&leaf, sixteen.data(), sizeof leaf);
+    return leaf;
+}
+
+constexpr std::string_view brand = "Faultline built-in AMD machine\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+constexpr std::uint32_t last_leaf = 7, last_extended = 0x8000'0008;
+constexpr CpuidLeaf vendor{0, 0x6874'7541, 0x444D'4163, 0x6974'6E65};  // AuthenticAMD
+
+}  // namespace
+
+CpuidLeaf cpuid_leaf(std::uint32_t number) {
+    switch (number) {
+        case 0: return {last_leaf, vendor.ebx, vendor.ecx, vendor.edx};
+        case 1: return {signature, 8 << 8, ecx1::all, edx1::all};  // CLFLUSH line: 8 quadwords
+        case 0x8000'0000: return {last_extended, vendor.ebx, vendor.ecx, vendor.edx};
+        case 0x8000'0001:
+            return {signature, 0, ext::lahf_sahf | ext::abm | ext::prefetch,
+                    ext::repeated | ext::syscall | ext::nx | ext::page_1gb | ext::rdtscp | ext::long_mode};
+        case 0x8000'0002:
+        case 0x8000'0003:
+        case 0x8000'0004: {
+            static constexpr std::size_t piece = sizeof(CpuidLeaf);
+            char padded[3 * piece] = {};
+            brand.copy(padded, sizeof padded - 1);
+            return text({padded + (number - 0x8000'0002) * piece, piece});
+        }
+        case 0x8000'0008: return {physical_address_bits | 48 << 8, 0, 0, 0};
+        default: return {};
+    }
+}
+
+}  // namespace faultline::engine

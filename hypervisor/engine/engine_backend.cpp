@@ -1,0 +1,159 @@
+#include "hypervisor/engine/engine_backend.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "hypervisor/engine/machine.hpp"
+#include "hypervisor/guest/stage/identify.hpp"
+#include "hypervisor/guest/stage/memory.hpp"
+
+namespace faultline::engine {
+namespace {
+
+using guest::ExitCode;
+using guest::Outcome;
+namespace layout = guest::layout;
+
+class EngineBackend final : public guest::Backend {
+public:
+    explicit EngineBackend(const guest::Stage& stage) { identify(stage); }
+
+    const guest::Subject& subject() const override { return subject_; }
+    const guest::Features& features() const override { return features_; }
+    void run(const guest::Image& image, guest::Tape& tape) override;
+    tl::expected<void, guest::Unavailable> refresh() override;
+
+private:
+    void identify(const guest::Stage& stage);
+    void restore(const guest::Stage& stage, std::uint64_t rip);
+    void lay(const guest::Image& image);
+    Outcome execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps);
+    std::optional<Outcome> answer_stop(const guest::StageSymbols& symbols) const;
+    std::string describe_unimplemented();
+
+    guest::Subject subject_{"engine", "1", "", "", ""};
+    guest::Features features_;
+    const guest::Stage* stage_ = nullptr;
+    std::optional<Machine> machine_;
+};
+
+/// What the stage gives a vCPU to start with.
+Cpu initial_cpu(const guest::Stage& stage, std::uint64_t rip) {
+    Cpu cpu;
+    cpu.rip = rip;
+    cpu.r[rsp] = layout::rsp0_top;
+    cpu.segment = {stage.es, stage.cs, stage.ss, stage.ds, stage.fs, stage.gs};
+    cpu.tr = stage.tr;
+    cpu.gdt_base = stage.gdt_base;
+    cpu.gdt_limit = stage.gdt_limit;
+    cpu.idt_base = stage.idt_base;
+    cpu.idt_limit = stage.idt_limit;
+    cpu.cr0 = stage.cr0;
+    cpu.cr3 = stage.cr3;
+    cpu.cr4 = stage.cr4;
+    cpu.efer = stage.efer;
+    cpu.star = stage.star;
+    cpu.lstar = stage.lstar;
+    cpu.sfmask = stage.sfmask;
+    return cpu;
+}
+
+void EngineBackend::restore(const guest::Stage& stage, std::uint64_t rip) {
+    if (stage_ != &stage || !machine_) {
+        machine_.emplace(stage.memory);
+        machine_->stop_port = layout::exit_port;
+        stage_ = &stage;
+    }
+    machine_->reset();
+    machine_->cpu = initial_cpu(stage, rip);
+    machine_->registers_changed();
+}
+
+/// `apply` writes the bytes; the machine has to know which.
+void EngineBackend::lay(const guest::Image& image) {
+    guest::apply(image, machine_->memory.bytes());
+    machine_->written(layout::params, sizeof image.params);
+    machine_->written(guest::skip_table, image.skip.size());
+    machine_->written(layout::code, image.code.size());
+    const std::uint64_t stack_size = image.stack_count * sizeof(std::uint64_t);
+    const std::uint64_t rsp = image.params.entry_frame.rsp;
+    if (rsp <= layout::ram_size - stack_size) machine_->written(rsp, stack_size);
+}
+
+void EngineBackend::identify(const guest::Stage& stage) {
+    constexpr std::uint64_t enough = 1000;
+    restore(stage, stage.symbols.identify);
+    execute(stage, guest::Wake::None, enough);
+    features_ = guest::features_of(machine_->memory.bytes());
+    features_.cpl0 = features_.cpl3 = guest::Features::Execution::Emulated;
+    subject_.cpu = guest::brand_of(machine_->memory.bytes());
+}
+
+tl::expected<void, guest::Unavailable> EngineBackend::refresh() {
+    machine_.reset();
+    return {};
+}
+
+void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
+    const guest::Stage& stage = *image.stage;
+    restore(stage, stage.entry);
+    lay(image);
+    tape.features = features_;
+    tape.stop_rip = 0;
+    tape.detail.clear();
+    tape.outcome = execute(stage, image.wake, image.step_limit);
+    guest::parse_tape(machine_->memory.bytes(), tape);
+    if (tape.outcome != Outcome::Completed) tape.stop_rip = machine_->cpu.rip;
+    if (tape.outcome == Outcome::InternalError) tape.detail = describe_unimplemented();
+}
+
+Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps) {
+    Machine& m = *machine_;
+    for (;;) {
+        const Exit exit = m.run(steps);
+        steps -= m.steps_taken();
+        switch (exit) {
+            case Exit::StopPort:
+                if (const auto outcome = answer_stop(stage.symbols)) return *outcome;
+                break;
+            case Exit::Hlt:
+                if (wake == guest::Wake::Nmi) m.inject_nmi();
+                if (wake == guest::Wake::Interrupt && m.cpu.rflags & rflags::if_)
+                    m.inject_interrupt(guest::wake_vector);
+                break;
+            case Exit::Halted: return Outcome::Halted;
+            case Exit::Shutdown: return Outcome::Shutdown;
+            case Exit::StepLimit: return Outcome::Hang;
+            case Exit::Unimplemented: return Outcome::InternalError;
+        }
+    }
+}
+
+/// Only the stage ends a run; for a program the port is one like any other.
+std::optional<Outcome> EngineBackend::answer_stop(const guest::StageSymbols& symbols) const {
+    const std::uint64_t rip = machine_->cpu.rip;
+    if (rip < symbols.text_begin || rip > symbols.text_end) return std::nullopt;
+    switch (static_cast<ExitCode>(machine_->cpu.r[rax] & 0xFF)) {
+        case ExitCode::Completed:
+        case ExitCode::Identified: return Outcome::Completed;
+        case ExitCode::WildRip: return Outcome::WildRip;
+        case ExitCode::TapeOverflow: return Outcome::TapeOverflow;
+        case ExitCode::DoubleFault: return Outcome::DoubleFault;
+    }
+    return std::nullopt;
+}
+
+std::string EngineBackend::describe_unimplemented() {
+    std::string bytes;
+    for (const std::uint8_t byte : machine_->bytes_at_rip()) bytes += fmt::format(" {:02x}", byte);
+    return "the engine does not implement the instruction that starts with" + bytes;
+}
+
+}  // namespace
+
+std::unique_ptr<guest::Backend> make_engine_backend() {
+    return std::make_unique<EngineBackend>(*guest::stage_of(guest::World::Bare, guest::Mode::Long64));
+}
+
+}  // namespace faultline::engine

@@ -1,0 +1,275 @@
+// Control and debug registers, IN and OUT, CPUID, time stamps, MSRs, caches, and what CPUID does not announce.
+#include "hypervisor/engine/cpuid.hpp"
+#include "hypervisor/engine/exec.hpp"
+#include "hypervisor/engine/msr.hpp"
+#include "hypervisor/engine/operand.hpp"
+#include "hypervisor/engine/ports.hpp"
+
+namespace faultline::engine {
+namespace {
+
+bool require_cpl0(Machine& m) { return m.cpu.cpl == 0 || m.raise_gp(); }
+
+// ---- Control registers. AMD APM vol 2, "System-Control Registers" -----------------------------------------------
+
+constexpr std::uint64_t cr0_defined =
+    cr0::pe | cr0::mp | cr0::em | cr0::ts | cr0::et | cr0::ne | cr0::wp | cr0::am | cr0::nw | cr0::cd | cr0::pg;
+constexpr std::uint64_t cr4_defined = cr4::tsd | cr4::de | cr4::pse | cr4::pae | cr4::mce | cr4::pge | cr4::pce;
+
+/// Leaving protection or paging is not possible from 64-bit mode.
+bool write_cr0(Machine& m, std::uint64_t value) {
+    if (value >> 32 || !(value & cr0::pg) || !(value & cr0::pe) || (value & cr0::nw && !(value & cr0::cd)))
+        return m.raise_gp();
+    m.cpu.cr0 = (value & cr0_defined) | cr0::et;
+    m.paging_changed();
+    return true;
+}
+
+bool write_cr4(Machine& m, std::uint64_t value) {
+    if (value & ~cr4_defined || !(value & cr4::pae)) return m.raise_gp();
+    m.cpu.cr4 = value;
+    m.debug.set_de((value & cr4::de) != 0);
+    m.breakpoints_changed();
+    m.paging_changed();
+    return true;
+}
+
+bool mov_to_cr(Machine& m, const Instruction& i) {
+    if (!require_cpl0(m)) return false;
+    const auto value = reg<std::uint64_t>(m, i.src);
+    switch (i.dst) {
+        case 0: return write_cr0(m, value);
+        case 2: m.cpu.cr2 = value; return true;
+        case 3:
+            if (value >> physical_address_bits) return m.raise_gp();
+            m.cpu.cr3 = value;
+            m.paging_changed();
+            return true;
+        case 4: return write_cr4(m, value);
+        case 8:
+            if (value > 15) return m.raise_gp();
+            m.cpu.cr8 = value;
+            return true;
+        default: return m.raise_ud();
+    }
+}
+
+bool mov_from_cr(Machine& m, const Instruction& i) {
+    if (!require_cpl0(m)) return false;
+    switch (i.src) {
+        case 0: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr0); return true;
+        case 2: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr2); return true;
+        case 3: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr3); return true;
+        case 4: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr4); return true;
+        case 8: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr8); return true;
+        default: return m.raise_ud();
+    }
+}
+
+bool clts(Machine& m, const Instruction&) {
+    if (!require_cpl0(m)) return false;
+    m.cpu.cr0 &= ~cr0::ts;
+    return true;
+}
+
+/// Bits 3:0 of CR0; PE cannot be cleared.
+struct Lmsw {
+    template <class T, Form form>
+    static bool run(Machine& m, const Instruction& i) {
+        if (!require_cpl0(m)) return false;
+        std::uint16_t value;
+        if (!read_destination<std::uint16_t, form>(m, i, value)) return false;
+        return write_cr0(m, (m.cpu.cr0 & ~0xEull) | (value & 0xF));
+    }
+};
+
+struct Smsw {
+    template <class T, Form form>
+    static bool run(Machine& m, const Instruction& i) {
+        if constexpr (form == Form::M)
+            return m.store(linear_address(m, i), static_cast<std::uint16_t>(m.cpu.cr0), via(i));
+        set_reg<T>(m, i.dst, static_cast<T>(m.cpu.cr0));
+        return true;
+    }
+};
+
+// ---- Debug registers. AMD APM vol 2, "Debug Registers" ----------------------------------------------------------
+
+/// The manual orders none of these checks; #UD is found in decoding, general detect while executing.
+bool may_access_dr(Machine& m, unsigned number) {
+    if ((number == 4 || number == 5) && m.cpu.cr4 & cr4::de) return m.raise_ud();
+    if (!require_cpl0(m)) return false;
+    if (!m.debug.general_detect()) return true;
+    m.fault = {vector::db, 0, guest::dr::dr6_bd};
+    return false;
+}
+
+bool mov_to_dr(Machine& m, const Instruction& i) {
+    const unsigned number = i.dst;
+    if (!may_access_dr(m, number)) return false;
+    const auto value = reg<std::uint64_t>(m, i.src);
+    if (number < 4) {
+        m.debug.address[number] = value;
+        return true;
+    }
+    if (value >> 32) return m.raise_gp();
+    if (number == 4 || number == 6) {
+        m.debug.dr6 = DebugUnit::writable_dr6(value);
+    } else {
+        m.debug.set_dr7(DebugUnit::writable_dr7(value));
+        m.breakpoints_changed();
+    }
+    return true;
+}
+
+bool mov_from_dr(Machine& m, const Instruction& i) {
+    const unsigned number = i.src;
+    if (!may_access_dr(m, number)) return false;
+    const std::uint64_t value = number < 4                   ? m.debug.address[number]
+                                : number == 4 || number == 6 ? m.debug.dr6
+                                                             : m.debug.dr7();
+    set_reg<std::uint64_t>(m, i.dst, value);
+    return true;
+}
+
+// ---- Port I/O ---------------------------------------------------------------------------------------------------
+
+std::uint16_t immediate_port(const Instruction& i) { return static_cast<std::uint16_t>(i.imm & 0xFF); }
+
+struct In {
+    template <class T, Form form>
+    static bool run(Machine& m, const Instruction& i) {
+        const auto port = form == Form::RI ? immediate_port(i) : static_cast<std::uint16_t>(m.cpu.r[rdx]);
+        if (!may_use_port(m, port, sizeof(T))) return false;
+        set_reg<T>(m, offset_of(rax), static_cast<T>(port_in(m, port, sizeof(T))));
+        return true;
+    }
+};
+
+struct Out {
+    template <class T>
+    static bool to(Machine& m, std::uint16_t port) {
+        if (!may_use_port(m, port, sizeof(T))) return false;
+        port_out(m, port, sizeof(T), static_cast<std::uint32_t>(reg<T>(m, offset_of(rax))));
+        return true;
+    }
+    template <class T, Form form>
+    static bool run(Machine& m, const Instruction&) {
+        return to<T>(m, static_cast<std::uint16_t>(m.cpu.r[rdx]));
+    }
+};
+
+template <class T>
+bool out_immediate(Machine& m, const Instruction& i) {
+    return Out::to<T>(m, immediate_port(i));
+}
+
+constexpr Row out_row() {
+    Row row = row_of<Out, Form::RR>();
+    // The port comes first: neither register nor memory, then the accumulator.
+    row.handler[static_cast<std::size_t>(Form::None)] = {out_immediate<std::uint8_t>, out_immediate<std::uint16_t>,
+                                                         out_immediate<std::uint32_t>, nullptr};
+    return row;
+}
+
+// ---- Identification, time, MSRs ---------------------------------------------------------------------------------
+
+void set_pair(Machine& m, std::uint64_t value) {
+    m.cpu.r[rax] = static_cast<std::uint32_t>(value);
+    m.cpu.r[rdx] = value >> 32;
+}
+
+bool cpuid(Machine& m, const Instruction&) {
+    const CpuidLeaf leaf = cpuid_leaf(static_cast<std::uint32_t>(m.cpu.r[rax]));
+    m.cpu.r[rax] = leaf.eax;
+    m.cpu.r[rbx] = leaf.ebx;
+    m.cpu.r[rcx] = leaf.ecx;
+    m.cpu.r[rdx] = leaf.edx;
+    return true;
+}
+
+bool rdtsc(Machine& m, const Instruction&) {
+    if (m.cpu.cpl != 0 && m.cpu.cr4 & cr4::tsd) return m.raise_gp();
+    set_pair(m, m.clock() + m.cpu.tsc_offset);
+    return true;
+}
+
+bool rdtscp(Machine& m, const Instruction& i) {
+    if (!rdtsc(m, i)) return false;
+    m.cpu.r[rcx] = static_cast<std::uint32_t>(m.cpu.tsc_aux);
+    return true;
+}
+
+bool rdmsr(Machine& m, const Instruction&) {
+    if (!require_cpl0(m)) return false;
+    std::uint64_t value;
+    if (!read_msr(m, static_cast<std::uint32_t>(m.cpu.r[rcx]), value)) return m.raise_gp();
+    set_pair(m, value);
+    return true;
+}
+
+bool wrmsr(Machine& m, const Instruction&) {
+    if (!require_cpl0(m)) return false;
+    const std::uint64_t value = m.cpu.r[rdx] << 32 | static_cast<std::uint32_t>(m.cpu.r[rax]);
+    return write_msr(m, static_cast<std::uint32_t>(m.cpu.r[rcx]), value) || m.raise_gp();
+}
+
+/// INVLPG, WBINVD, INVD: privileged, and without effect on a coherent TLB and no cache.
+bool privileged_nothing(Machine& m, const Instruction&) { return require_cpl0(m); }
+
+/// Instructions whose CPUID bit is clear, or that do not exist in long mode on AMD (SYSENTER, SYSEXIT).
+bool absent(Machine& m, const Instruction&) { return m.raise_ud(); }
+
+}  // namespace
+
+std::span<const Entry> system_family() {
+    static constexpr Entry entries[] = {
+        {special::mov_to_cr, any_form(mov_to_cr)},
+        {special::mov_from_cr, any_form(mov_from_cr)},
+        {special::mov_to_dr, any_form(mov_to_dr)},
+        {special::mov_from_dr, any_form(mov_from_dr)},
+        {ZYDIS_MNEMONIC_CLTS, any_form(clts)},
+        {ZYDIS_MNEMONIC_LMSW, row_of<Lmsw, Form::R, Form::M>()},
+        {ZYDIS_MNEMONIC_SMSW, row_of<Smsw, Form::R, Form::M>()},
+        {ZYDIS_MNEMONIC_IN, row_of<In, Form::RR, Form::RI>()},
+        {ZYDIS_MNEMONIC_OUT, out_row()},
+        {ZYDIS_MNEMONIC_CPUID, any_form(cpuid)},
+        {ZYDIS_MNEMONIC_RDTSC, any_form(rdtsc)},
+        {ZYDIS_MNEMONIC_RDTSCP, any_form(rdtscp)},
+        {ZYDIS_MNEMONIC_RDMSR, any_form(rdmsr)},
+        {ZYDIS_MNEMONIC_WRMSR, any_form(wrmsr)},
+        {ZYDIS_MNEMONIC_INVLPG, any_form(privileged_nothing)},
+        {ZYDIS_MNEMONIC_WBINVD, any_form(privileged_nothing)},
+        {ZYDIS_MNEMONIC_INVD, any_form(privileged_nothing)},
+        {ZYDIS_MNEMONIC_SYSENTER, any_form(absent)},
+        {ZYDIS_MNEMONIC_SYSEXIT, any_form(absent)},
+        {ZYDIS_MNEMONIC_RSM, any_form(absent)},
+        {ZYDIS_MNEMONIC_CLAC, any_form(absent)},
+        {ZYDIS_MNEMONIC_STAC, any_form(absent)},
+        {ZYDIS_MNEMONIC_MONITOR, any_form(absent)},
+        {ZYDIS_MNEMONIC_MWAIT, any_form(absent)},
+        {ZYDIS_MNEMONIC_XGETBV, any_form(absent)},
+        {ZYDIS_MNEMONIC_XSETBV, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMRUN, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMMCALL, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMLOAD, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMSAVE, any_form(absent)},
+        {ZYDIS_MNEMONIC_STGI, any_form(absent)},
+        {ZYDIS_MNEMONIC_CLGI, any_form(absent)},
+        {ZYDIS_MNEMONIC_SKINIT, any_form(absent)},
+        {ZYDIS_MNEMONIC_INVLPGA, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMCALL, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMLAUNCH, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMRESUME, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMXOFF, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMXON, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMREAD, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMWRITE, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMPTRLD, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMPTRST, any_form(absent)},
+        {ZYDIS_MNEMONIC_VMCLEAR, any_form(absent)},
+    };
+    return entries;
+}
+
+}  // namespace faultline::engine

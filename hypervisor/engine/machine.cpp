@@ -1,0 +1,338 @@
+#include "hypervisor/engine/machine.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace faultline::engine {
+
+Machine::Machine(std::span<const std::uint8_t> pristine) : memory(pristine), mmu(memory) {}
+
+void Machine::reset() {
+    memory.restore([this](std::uint64_t physical, std::size_t length) { watched_write(physical, length); });
+    debug.reset();
+    attention = 0;
+    fault = {};
+    shadow = Shadow::None;
+    in_mov_ss_shadow = branched = step_settled = nmi_blocked = false;
+    steps_left = steps_end_ = clock_base_ = 0;
+}
+
+void Machine::registers_changed() {
+    set_rflags(cpu.rflags);
+    set_cpl(cpu.cpl);
+    debug.set_de((cpu.cr4 & cr4::de) != 0);
+    breakpoints_changed();
+    paging_changed();
+}
+
+void Machine::write_physical(std::uint64_t physical, const void* from, std::size_t length) {
+    const auto* bytes = static_cast<const std::uint8_t*>(from);
+    while (length) {
+        const std::size_t line = std::min<std::size_t>(length, Memory::line_size - physical % Memory::line_size);
+        if (memory.write(physical, bytes, line)) watched_write(physical, line);
+        physical += line;
+        bytes += line;
+        length -= line;
+    }
+}
+
+void Machine::written(std::uint64_t physical, std::size_t length) {
+    while (length) {
+        const std::size_t line = std::min<std::size_t>(length, Memory::line_size - physical % Memory::line_size);
+        if (memory.mark(physical / Memory::page_size, physical % Memory::page_size, line))
+            watched_write(physical, line);
+        physical += line;
+        length -= line;
+    }
+}
+
+std::vector<std::uint8_t> Machine::bytes_at_rip() {
+    const Translation at = mmu.translate(cpu.rip, Access::Fetch, user_);
+    if (!at.ok) return {};
+    std::vector<std::uint8_t> bytes(
+        std::min<std::size_t>(max_instruction_length, Memory::page_size - at.physical % Memory::page_size));
+    memory.read(at.physical, bytes.data(), bytes.size());
+    return bytes;
+}
+
+// ---- The loop --------------------------------------------------------------------------------------------------
+
+Exit Machine::run(std::uint64_t steps) {
+    clock_base_ += steps_taken();
+    steps_left = steps_end_ = steps;
+    while (steps_left) {
+        --steps_left;
+        if (attention) [[unlikely]] {
+            const Boundary found = boundary();
+            if (found == Boundary::Exit || (found == Boundary::Execute && !execute_closely())) return leave();
+            continue;
+        }
+        const Instruction* instruction = fetch();
+        if (instruction) [[likely]] {
+            cpu.next_rip() = cpu.rip + instruction->length;
+            if (instruction->run(*this, *instruction)) [[likely]] {
+                cpu.rip = cpu.next_rip();
+                continue;
+            }
+        }
+        if (!take_fault()) return leave();
+    }
+    if (!(attention & stopped)) exit = Exit::StepLimit;
+    return leave();
+}
+
+Exit Machine::leave() {
+    drop(stopped);
+    return exit;
+}
+
+/// What lies between two instructions, in order of priority: traps of the previous instruction, NMI, interrupts,
+/// instruction breakpoints of the next. AMD APM vol 2, "Simultaneous Interrupts".
+Machine::Boundary Machine::boundary() {
+    if (attention & stopped) return Boundary::Exit;
+    const bool inside_rep = (attention & unfinished_rep) != 0;
+    const std::uint64_t pushed = cpu.rflags | (inside_rep ? rflags::rf : 0);
+    debug.pending |= debug.seen;
+    debug.seen = 0;
+
+    // MOV SS holds back every trap, and interrupts with it; STI holds back interrupts only.
+    if (debug.pending && shadow != Shadow::MovSs) {
+        drop(halted | unfinished_rep | shadowed);
+        shadow = Shadow::None;
+        return after(deliver_debug(DebugEvent::Condition, 0, cpu.rip, pushed));
+    }
+    if (attention & nmi_line && !nmi_blocked && shadow == Shadow::None) {
+        drop(nmi_line | halted | unfinished_rep);
+        nmi_blocked = true;
+        return after(deliver({vector::nmi, 0, 0}, Delivery::Interrupt, cpu.rip, pushed));
+    }
+    if (attention & interrupt_line && cpu.rflags & rflags::if_ && shadow == Shadow::None) {
+        drop(interrupt_line | halted | unfinished_rep);
+        return after(deliver({interrupt_vector, 0, 0}, Delivery::Interrupt, cpu.rip, pushed));
+    }
+    if (attention & halted) {
+        exit = Exit::Halted;
+        return Boundary::Exit;
+    }
+    if (attention & code_breakpoints && !inside_rep && !(cpu.rflags & rflags::rf)) {
+        if (const std::uint64_t hits = debug.match_code(cpu.rip)) {
+            shadow = Shadow::None;
+            drop(shadowed);
+            return after(deliver_debug(DebugEvent::Condition, hits, cpu.rip, cpu.rflags));
+        }
+    }
+    drop(unfinished_rep);
+    if (cpu.rflags & rflags::rf) set_rflags(cpu.rflags & ~rflags::rf);
+    if (!debug.pending) drop(causes);
+    return Boundary::Execute;
+}
+
+/// One instruction with everything watched.
+bool Machine::execute_closely() {
+    const bool stepping = (cpu.rflags & rflags::tf) != 0;
+    in_mov_ss_shadow = shadow == Shadow::MovSs;
+    shadow = Shadow::None;
+    drop(shadowed);
+    branched = step_settled = false;
+    const Instruction* instruction = fetch();
+    bool done = false;
+    if (instruction) {
+        cpu.next_rip() = cpu.rip + instruction->length;
+        done = instruction->run(*this, *instruction);
+    }
+    if (done) {
+        cpu.rip = cpu.next_rip();
+        // TF at the instruction's start decides, so setting it takes effect one instruction late. A MOV SS that opens
+        // a shadow loses its own trap. AMD APM vol 2, "Single Stepping".
+        if (stepping && !step_settled && shadow != Shadow::MovSs && (!debug.branch_step() || branched)) {
+            debug.pending |= guest::dr::dr6_bs;
+            pend(causes);
+        }
+    } else {
+        done = take_fault();
+    }
+    in_mov_ss_shadow = false;
+    return done;
+}
+
+/// The current instruction has raised `fault`, or set `exit`.
+bool Machine::take_fault() {
+    debug.seen = 0;
+    if (attention & stopped) return false;
+    if (fault.vector == vector::db)
+        return deliver_debug(DebugEvent::Condition, fault.debug_causes, cpu.rip, cpu.rflags);
+    return deliver(fault, Delivery::Exception, cpu.rip, cpu.rflags | rflags::rf);
+}
+
+// ---- Fetch -----------------------------------------------------------------------------------------------------
+
+const Instruction* Machine::fetched(DecodeStatus status) {
+    switch (status) {
+        case DecodeStatus::Ok: return &scratch_;
+        case DecodeStatus::Undefined: raise_ud(); break;
+        default: raise_gp(); break;
+    }
+    return nullptr;
+}
+
+const Instruction* Machine::fetch_slow() {
+    if (!canonical(cpu.rip)) {
+        raise_gp();
+        return nullptr;
+    }
+    const Translation at = mmu.translate(cpu.rip, Access::Fetch, user_);
+    if (!at.ok) {
+        raise_page_fault(cpu.rip, at.error);
+        return nullptr;
+    }
+    const std::uint64_t offset = at.physical % Memory::page_size;
+    const std::size_t here = std::min<std::size_t>(max_instruction_length, Memory::page_size - offset);
+    if (at.physical >= Memory::size) return fetch_crossing(at.physical, here);
+
+    const std::size_t number = at.physical / Memory::page_size;
+    CodePage& page = code.page(number);
+    code_page_ = &page;
+    fetch_page_ = page_of(cpu.rip);
+    if (const std::uint16_t slot = page.slot[offset]) return &page.decoded[slot];
+    const DecodeStatus status = decoder.decode(memory.page(number) + offset, here, scratch_);
+    if (status == DecodeStatus::NeedMore) return fetch_crossing(at.physical, here);
+    if (status != DecodeStatus::Ok) return fetched(status);
+    memory.watch(at.physical, scratch_.length);
+    return code.store(page, offset, scratch_);
+}
+
+/// An instruction that goes on in the next page, or lies in no memory. Only bytes that it needs are fetched.
+const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t here) {
+    std::uint8_t bytes[max_instruction_length];
+    memory.read(physical, bytes, here);
+    DecodeStatus status = decoder.decode(bytes, here, scratch_);
+    if (status == DecodeStatus::NeedMore && here < max_instruction_length) {
+        const std::uint64_t next = cpu.rip + here;
+        if (!canonical(next)) {
+            raise_gp();
+            return nullptr;
+        }
+        const Translation rest = mmu.translate(next, Access::Fetch, user_);
+        if (!rest.ok) {
+            raise_page_fault(next, rest.error);
+            return nullptr;
+        }
+        memory.read(rest.physical, bytes + here, max_instruction_length - here);
+        status = decoder.decode(bytes, max_instruction_length, scratch_);
+    }
+    return fetched(status);
+}
+
+// ---- Memory ----------------------------------------------------------------------------------------------------
+
+bool Machine::check_address(std::uint64_t linear, std::size_t length, Via via) {
+    if (!canonical(linear) || !canonical(linear + length - 1))
+        return raise(via == Via::Stack ? vector::ss : vector::gp);
+    if (user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac && linear & (length - 1)) return raise(vector::ac);
+    return true;
+}
+
+/// Both pages of a crossing access are translated before any byte moves.
+bool Machine::translate(std::uint64_t linear, std::size_t length, Access access, bool user,
+                        std::uint64_t (&physical)[2], std::size_t& first_length) {
+    first_length = std::min<std::size_t>(length, Memory::page_size - linear % Memory::page_size);
+    const Translation first = mmu.translate(linear, access, user);
+    if (!first.ok) return raise_page_fault(linear, first.error);
+    physical[0] = first.physical;
+    if (first_length == length) return true;
+    const Translation second = mmu.translate(linear + first_length, access, user);
+    if (!second.ok) return raise_page_fault(linear + first_length, second.error);
+    physical[1] = second.physical;
+    return true;
+}
+
+bool Machine::load_slow(std::uint64_t linear, void* to, std::size_t length, Via via) {
+    std::uint64_t physical[2];
+    std::size_t first;
+    if (!check_address(linear, length, via) || !translate(linear, length, Access::Read, user_, physical, first))
+        return false;
+    memory.read(physical[0], to, first);
+    if (first < length) memory.read(physical[1], static_cast<std::uint8_t*>(to) + first, length - first);
+    if (debug.data_armed()) saw(debug.match_data(linear, length, false));
+    return true;
+}
+
+bool Machine::store_slow(std::uint64_t linear, const void* from, std::size_t length, Via via) {
+    std::uint64_t physical[2];
+    std::size_t first;
+    if (!check_address(linear, length, via) || !translate(linear, length, Access::Write, user_, physical, first))
+        return false;
+    write_physical(physical[0], from, first);
+    if (first < length) write_physical(physical[1], static_cast<const std::uint8_t*>(from) + first, length - first);
+    if (debug.data_armed()) saw(debug.match_data(linear, length, true));
+    return true;
+}
+
+bool Machine::may_write(std::uint64_t linear, std::size_t length, Via via) {
+    std::uint64_t physical[2];
+    std::size_t first;
+    return check_address(linear, length, via) && translate(linear, length, Access::Write, user_, physical, first);
+}
+
+bool Machine::system_read(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
+    std::uint64_t physical[2];
+    std::size_t first;
+    if (!canonical(linear) || !canonical(linear + length - 1)) {
+        fault = when_noncanonical;
+        return false;
+    }
+    if (!translate(linear, length, Access::Read, false, physical, first)) return false;
+    memory.read(physical[0], to, first);
+    if (first < length) memory.read(physical[1], static_cast<std::uint8_t*>(to) + first, length - first);
+    return true;
+}
+
+bool Machine::system_write(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical) {
+    std::uint64_t physical[2];
+    std::size_t first;
+    if (!canonical(linear) || !canonical(linear + length - 1)) {
+        fault = when_noncanonical;
+        return false;
+    }
+    if (!translate(linear, length, Access::Write, false, physical, first)) return false;
+    write_physical(physical[0], from, first);
+    if (first < length) write_physical(physical[1], static_cast<const std::uint8_t*>(from) + first, length - first);
+    return true;
+}
+
+/// Bytes that somebody keeps something derived from have changed.
+void Machine::watched_write(std::uint64_t physical, std::size_t length) {
+    const std::size_t here = std::min<std::size_t>(length, Memory::page_size - physical % Memory::page_size);
+    code.invalidate(physical, here);
+    if (mmu.holds_tables(physical) || mmu.holds_tables(physical + here - 1)) {
+        mmu.flush();
+        fetch_page_ = no_page;
+    }
+    if (here < length && physical + here < Memory::size) watched_write(physical + here, length - here);
+}
+
+// ---- Derived state ---------------------------------------------------------------------------------------------
+
+void Machine::set_cpl(std::uint8_t cpl) {
+    cpu.cpl = cpl;
+    user_ = cpl == 3;
+    fetch_page_ = no_page;
+    access_checks_changed();
+}
+
+void Machine::paging_changed() {
+    mmu.configure(cpu);
+    fetch_page_ = no_page;
+    access_checks_changed();
+}
+
+void Machine::breakpoints_changed() {
+    attention = (attention & ~code_breakpoints) | (debug.code_armed() ? code_breakpoints : 0u);
+    access_checks_changed();
+}
+
+void Machine::access_checks_changed() {
+    checked_ = debug.data_armed() || (user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac);
+}
+
+}  // namespace faultline::engine

@@ -1,0 +1,253 @@
+// The built-in machine: memory, one vCPU of an AMD processor without SVM, and `run`, which interprets bytes until
+// something happens that the machine's owner has to deal with. 64-bit mode only.
+//
+// Everything is deterministic: the time stamp counter counts steps, and nothing reads the host.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "hypervisor/engine/code_cache.hpp"
+#include "hypervisor/engine/cpu.hpp"
+#include "hypervisor/engine/debug_unit.hpp"
+#include "hypervisor/engine/decoder.hpp"
+#include "hypervisor/engine/memory.hpp"
+#include "hypervisor/engine/mmu.hpp"
+
+namespace faultline::engine {
+
+/// Why `Machine::run` came back.
+enum class Exit : std::uint8_t {
+    StopPort,  ///< OUT to `stop_port` completed; AL holds what the guest said
+    Hlt,       ///< HLT completed: now is the time to inject what should wake it
+    Halted,    ///< still halted, and nothing that may be taken is pending
+    Shutdown,  ///< triple fault
+    StepLimit,
+    Unimplemented,  ///< a defined instruction or mode that this machine does not have; RIP is at it
+};
+
+/// An exception about to be delivered.
+struct Fault {
+    std::uint8_t vector = 0;
+    std::uint32_t error = 0;         ///< pushed for the vectors that have an error code
+    std::uint64_t debug_causes = 0;  ///< #DB only: DR6 bits
+};
+
+namespace vector {
+inline constexpr std::uint8_t de = 0, db = 1, nmi = 2, bp = 3, ud = 6, nm = 7, df = 8, ts = 10, np = 11, ss = 12,
+                              gp = 13, pf = 14, ac = 17;
+}
+
+/// What a memory operand is reached through: it decides between #SS and #GP for a non-canonical address.
+enum class Via : std::uint8_t { Data, Stack };
+
+/// How an event comes to the IDT. Only exceptions push error codes. Software (INT n, INT3) checks the gate's DPL, and
+/// the error codes of faults met on the way have EXT clear. AMD APM vol 2, "Error Codes".
+enum class Delivery : std::uint8_t { Exception, Interrupt, Software };
+
+enum class Shadow : std::uint8_t { None, Sti, MovSs };
+
+/// All state is open to the instruction handlers, which are its methods in all but name.
+struct Machine {
+    /// `pristine` has Memory::size bytes and outlives the machine.
+    explicit Machine(std::span<const std::uint8_t> pristine);
+
+    /// Runs until an exit, at most `steps` boundaries (instructions, REP iterations and deliveries).
+    Exit run(std::uint64_t steps);
+
+    /// For the owner: after changing registers by hand, so that what is derived from them is recomputed.
+    void registers_changed();
+    /// Memory pristine, nothing pending, no shadow. Registers are the owner's to set.
+    void reset();
+    /// Writes guest-physical memory as a device would: decoded code stays coherent.
+    void write_physical(std::uint64_t physical, const void* from, std::size_t length);
+    /// The owner has written [physical, physical + length) through Memory::bytes.
+    void written(std::uint64_t physical, std::size_t length);
+    /// Up to 15 bytes from RIP on, for messages; empty where they cannot be fetched.
+    std::vector<std::uint8_t> bytes_at_rip();
+
+    void inject_nmi() { pend(nmi_line); }
+    void inject_interrupt(std::uint8_t number) {
+        interrupt_vector = number;
+        pend(interrupt_line);
+    }
+    std::uint64_t steps_taken() const { return steps_end_ - steps_left; }
+
+    Cpu cpu;
+    Memory memory;
+    Mmu mmu;
+    DebugUnit debug;
+    CodeCache code;
+    Decoder decoder;
+    /// OUT of one byte to this port ends a run.
+    std::uint16_t stop_port = 0;
+
+    // ---- for instruction handlers -------------------------------------------------------------------------------
+
+    /// Reasons to look closer at the next boundary. While none is set, instructions run back to back.
+    enum Attention : std::uint32_t {
+        trap_flag = 1,    ///< RFLAGS.TF
+        resume_flag = 2,  ///< RFLAGS.RF
+        code_breakpoints = 4,
+        causes = 8,  ///< debug.seen or debug.pending
+        shadowed = 16,
+        interrupt_line = 32,
+        nmi_line = 64,
+        halted = 128,          ///< HLT was executed
+        stopped = 256,         ///< the run is over: `exit` says why
+        unfinished_rep = 512,  ///< RIP is inside a REP string instruction
+    };
+    std::uint32_t attention = 0;
+    std::uint64_t steps_left = 0;
+    Fault fault;  ///< what a handler that returned false has raised
+    Exit exit = Exit::StepLimit;
+    Shadow shadow = Shadow::None;   ///< opened by the instruction just executed
+    bool in_mov_ss_shadow = false;  ///< the current instruction is the one that a MOV SS shadow covers
+    bool branched = false;          ///< the current instruction transferred control
+    bool step_settled = false;      ///< the current instruction has decided about its single-step trap itself
+    bool nmi_blocked = false;
+    std::uint8_t interrupt_vector = 0;
+
+    void pend(Attention reason) { attention |= reason; }
+    /// Ends the run after the current instruction.
+    void stop(Exit why) {
+        exit = why;
+        pend(stopped);
+    }
+    void drop(std::uint32_t reason) { attention &= ~reason; }
+
+    bool raise(std::uint8_t number, std::uint32_t error = 0) {
+        fault = {number, error, 0};
+        return false;
+    }
+    bool raise_gp() { return raise(vector::gp); }
+    bool raise_ud() { return raise(vector::ud); }
+    bool raise_page_fault(std::uint64_t linear, std::uint32_t error) {
+        cpu.cr2 = linear;
+        return raise(vector::pf, error);
+    }
+    /// A defined instruction that this machine does not implement: ends the run.
+    bool unimplemented() {
+        stop(Exit::Unimplemented);
+        return false;
+    }
+
+    /// Loads, stores: false after raising #PF, #GP, #SS or #AC.
+    template <class T>
+    bool load(std::uint64_t linear, T& value, Via via = Via::Data) {
+        const auto& entry = mmu.entry(linear, user_);
+        if (entry.read != page_of(linear) || crosses<T>(linear) || checked_) [[unlikely]]
+            return load_slow(linear, &value, sizeof(T), via);
+        std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
+        return true;
+    }
+    template <class T>
+    bool store(std::uint64_t linear, T value, Via via = Via::Data) {
+        const auto& entry = mmu.entry(linear, user_);
+        if (entry.write != page_of(linear) || crosses<T>(linear) || checked_) [[unlikely]]
+            return store_slow(linear, &value, sizeof(T), via);
+        const std::uint64_t offset = linear % Memory::page_size;
+        std::memcpy(entry.host + offset, &value, sizeof(T));
+        if (memory.mark(entry.page, offset, sizeof(T))) [[unlikely]]
+            watched_write(entry.page * Memory::page_size + offset, sizeof(T));
+        return true;
+    }
+    /// The read of a read-modify-write: needs, and reports lacking, the right to write.
+    template <class T>
+    bool load_to_modify(std::uint64_t linear, T& value, Via via = Via::Data) {
+        const auto& entry = mmu.entry(linear, user_);
+        if (entry.write != page_of(linear) || crosses<T>(linear) || checked_) [[unlikely]]
+            return may_write(linear, sizeof(T), via) && load_slow(linear, &value, sizeof(T), via);
+        std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
+        return true;
+    }
+    bool load_slow(std::uint64_t linear, void* to, std::size_t length, Via via);
+    bool store_slow(std::uint64_t linear, const void* from, std::size_t length, Via via);
+    /// Raises what a store would raise, without storing.
+    bool may_write(std::uint64_t linear, std::size_t length, Via via);
+
+    /// Implicit supervisor accesses (descriptor tables, TSS, frames of event delivery): no #AC, no breakpoints.
+    /// `when_noncanonical` is raised for such an address. `length` is at most 64.
+    bool system_read(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical);
+    bool system_write(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical);
+
+    /// Near transfer; raises #GP(0) for a non-canonical target.
+    bool jump(std::uint64_t target) {
+        if (!canonical(target)) return raise_gp();
+        transfer(target);
+        return true;
+    }
+    void transfer(std::uint64_t target) {
+        cpu.next_rip() = target;
+        branched = true;
+        debug.record_branch(cpu.rip, target);
+    }
+    /// Everything but the arithmetic flags goes through here: TF and RF have consequences.
+    void set_rflags(std::uint64_t value) {
+        cpu.rflags = value;
+        attention = (attention & ~(trap_flag | resume_flag)) | (value & rflags::tf ? trap_flag : 0u) |
+                    (value & rflags::rf ? resume_flag : 0u);
+        access_checks_changed();
+    }
+    void set_cpl(std::uint8_t cpl);
+    /// After a change of CR0, CR3, CR4 or EFER.
+    void paging_changed();
+    /// After a change of DR7 or CR4.DE.
+    void breakpoints_changed();
+    void saw(std::uint64_t debug_causes) {
+        debug.seen |= debug_causes;
+        if (debug_causes) pend(causes);
+    }
+    /// Time stamp counter before the offset: steps since the machine was made.
+    std::uint64_t clock() const { return clock_base_ + steps_taken(); }
+
+    // delivery.cpp
+    /// One attempt to enter the handler of `number`, which pushes `return_rip`. False: `fault` is what went wrong.
+    bool enter_handler(std::uint8_t number, std::uint32_t error, Delivery delivery, std::uint64_t return_rip,
+                       std::uint64_t pushed_rflags);
+    /// Delivers `first` and whatever delivering it raises. False: shutdown (`exit` is set).
+    bool deliver(Fault first, Delivery delivery, std::uint64_t return_rip, std::uint64_t pushed_rflags);
+    /// #DB with its effects on DR6, DR7 and DEBUGCTL. Held causes join.
+    bool deliver_debug(DebugEvent event, std::uint64_t debug_causes, std::uint64_t return_rip,
+                       std::uint64_t pushed_rflags);
+
+private:
+    enum class Boundary : std::uint8_t { Execute, Again, Exit };
+
+    static std::uint64_t page_of(std::uint64_t linear) { return linear & ~(Memory::page_size - 1); }
+    template <class T>
+    static bool crosses(std::uint64_t linear) {
+        return linear % Memory::page_size > Memory::page_size - sizeof(T);
+    }
+
+    Boundary boundary();
+    bool execute_closely();
+    bool take_fault();
+    const Instruction* fetch() {
+        if (page_of(cpu.rip) == fetch_page_) [[likely]]
+            if (const std::uint16_t slot = code_page_->slot[cpu.rip % Memory::page_size]) [[likely]]
+                return &code_page_->decoded[slot];
+        return fetch_slow();
+    }
+    const Instruction* fetch_slow();
+    const Instruction* fetch_crossing(std::uint64_t physical, std::size_t here);
+    const Instruction* fetched(DecodeStatus status);
+    Boundary after(bool delivered) const { return delivered ? Boundary::Again : Boundary::Exit; }
+    Exit leave();
+    bool check_address(std::uint64_t linear, std::size_t length, Via via);
+    bool translate(std::uint64_t linear, std::size_t length, Access access, bool user, std::uint64_t (&physical)[2],
+                   std::size_t& first_length);
+    void watched_write(std::uint64_t physical, std::size_t length);
+    void access_checks_changed();
+
+    static constexpr std::uint64_t no_page = 1;
+    CodePage* code_page_ = nullptr;
+    std::uint64_t fetch_page_ = no_page;  ///< linear page that `code_page_` decodes
+    Instruction scratch_;                 ///< an instruction that crosses a page is decoded anew each time
+    bool user_ = false;
+    bool checked_ = false;  ///< #AC or data breakpoints: every access goes the slow way
+    std::uint64_t steps_end_ = 0, clock_base_ = 0;
+};
+
+}  // namespace faultline::engine

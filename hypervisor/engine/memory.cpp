@@ -1,0 +1,30 @@
+#include "hypervisor/engine/memory.hpp"
+
+#include <algorithm>
+
+namespace faultline::engine {
+
+Memory::Memory(std::span<const std::uint8_t> pristine) : pristine_(pristine), bytes_(pristine.begin(), pristine.end()) {
+    bytes_.resize(size);
+}
+
+void Memory::read(std::uint64_t physical, void* to, std::size_t length) const {
+    if (physical < size && length <= size - physical) {
+        std::memcpy(to, &bytes_[physical], length);
+        return;
+    }
+    auto* out = static_cast<std::uint8_t*>(to);
+    for (std::size_t i = 0; i < length; ++i) out[i] = physical + i < size ? bytes_[physical + i] : 0xFF;
+}
+
+bool Memory::write(std::uint64_t physical, const void* from, std::size_t length) {
+    if (physical >= size) return false;
+    const std::uint64_t offset = physical % page_size;
+    const std::size_t here = std::min<std::size_t>(length, page_size - offset);
+    std::memcpy(&bytes_[physical], from, here);
+    bool watched = mark(physical / page_size, offset, here);
+    if (here < length) watched |= write(physical + here, static_cast<const std::uint8_t*>(from) + here, length - here);
+    return watched;
+}
+
+}  // namespace faultline::engine

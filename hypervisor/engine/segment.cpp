@@ -1,0 +1,113 @@
+#include "hypervisor/engine/segment.hpp"
+
+namespace faultline::engine {
+
+namespace {
+
+bool table_address(const Machine& m, std::uint16_t selector, std::uint64_t& address) {
+    const bool local = selector & 4;
+    const std::uint64_t base = local ? m.cpu.ldtr.base : m.cpu.gdt_base;
+    const std::uint32_t limit = local ? m.cpu.ldtr.limit : m.cpu.gdt_limit;
+    const bool usable = !local || m.cpu.ldtr.attributes & attribute::present;
+    address = base + (selector & 0xFFF8u);
+    return usable && (selector | 7u) <= limit;
+}
+
+constexpr unsigned rpl(std::uint16_t selector) { return selector & 3; }
+
+}  // namespace
+
+bool read_descriptor(Machine& m, std::uint16_t selector, Fault outside, Descriptor& out) {
+    std::uint64_t address;
+    if (!table_address(m, selector, address)) {
+        m.fault = outside;
+        return false;
+    }
+    return m.system_read(address, &out.raw, sizeof out.raw, outside);
+}
+
+bool mark_accessed(Machine& m, std::uint16_t selector, Descriptor& descriptor) {
+    if (descriptor.has(attribute::accessed)) return true;
+    descriptor.raw |= std::uint64_t{attribute::accessed} << 40;
+    std::uint64_t address;
+    table_address(m, selector, address);
+    return m.system_write(address, &descriptor.raw, sizeof descriptor.raw, {vector::gp, selector_error(selector)});
+}
+
+/// AMD APM vol 2, "Segment-Register Loading" (privilege checks in "Data-Access Privilege Checks").
+bool load_segment(Machine& m, SegmentSlot slot, std::uint16_t selector) {
+    const std::uint32_t error = selector_error(selector);
+    if (is_null(selector)) {
+        // A null SS is fine in 64-bit mode except at CPL3.
+        if (slot == ss && (m.cpu.cpl == 3 || rpl(selector) != m.cpu.cpl)) return m.raise_gp();
+        m.cpu.segment[slot] = {selector, 0, 0, static_cast<std::uint16_t>(m.cpu.cpl << 5)};
+        return true;
+    }
+    Descriptor d;
+    if (!read_descriptor(m, selector, {vector::gp, error}, d)) return false;
+    if (slot == ss) {
+        if (rpl(selector) != m.cpu.cpl || !d.is_data() || !d.has(attribute::writable) || d.dpl() != m.cpu.cpl)
+            return m.raise(vector::gp, error);
+        if (!d.has(attribute::present)) return m.raise(vector::ss, error);
+    } else {
+        const bool readable = d.is_data() || (d.is_code() && d.has(attribute::readable));
+        const bool conforming = d.is_code() && d.has(attribute::conforming);
+        if (!readable || (!conforming && (rpl(selector) > d.dpl() || m.cpu.cpl > d.dpl())))
+            return m.raise(vector::gp, error);
+        if (!d.has(attribute::present)) return m.raise(vector::np, error);
+    }
+    if (!mark_accessed(m, selector, d)) return false;
+    m.cpu.segment[slot] = d.segment(selector);
+    return true;
+}
+
+bool check_return_cs(Machine& m, std::uint16_t selector, Descriptor& out) {
+    const std::uint32_t error = selector_error(selector);
+    if (is_null(selector)) return m.raise_gp();
+    if (!read_descriptor(m, selector, {vector::gp, error}, out)) return false;
+    const bool level_fits = out.has(attribute::conforming) ? out.dpl() <= rpl(selector) : out.dpl() == rpl(selector);
+    if (!out.is_code() || rpl(selector) < m.cpu.cpl || !level_fits || out.has(attribute::long_mode | attribute::big))
+        return m.raise(vector::gp, error);
+    if (!out.has(attribute::present)) return m.raise(vector::np, error);
+    // Compatibility mode is defined, but not here.
+    if (!out.has(attribute::long_mode)) return m.unimplemented();
+    return mark_accessed(m, selector, out);
+}
+
+bool check_return_ss(Machine& m, std::uint16_t selector, unsigned cpl, Descriptor& out) {
+    if (is_null(selector)) {
+        if (cpl == 3 || rpl(selector) != cpl) return m.raise_gp();
+        out.raw = std::uint64_t{cpl} << 45;
+        return true;
+    }
+    const std::uint32_t error = selector_error(selector);
+    if (!read_descriptor(m, selector, {vector::gp, error}, out)) return false;
+    if (rpl(selector) != cpl || !out.is_data() || !out.has(attribute::writable) || out.dpl() != cpl)
+        return m.raise(vector::gp, error);
+    if (!out.has(attribute::present)) return m.raise(vector::ss, error);
+    return mark_accessed(m, selector, out);
+}
+
+void enter_level(Machine& m, const guest::Segment& new_cs, const guest::Segment& new_ss, std::uint8_t cpl) {
+    const bool outward = cpl > m.cpu.cpl;
+    m.cpu.segment[cs] = new_cs;
+    m.cpu.segment[ss] = new_ss;
+    m.set_cpl(cpl);
+    if (!outward) return;
+    for (SegmentSlot slot : {es, ds, fs, gs}) {
+        guest::Segment& s = m.cpu.segment[slot];
+        const bool conforming =
+            (s.attributes & (attribute::code | attribute::conforming)) == (attribute::code | attribute::conforming);
+        if (!conforming && attribute::dpl(s.attributes) < cpl) s = {};
+    }
+}
+
+guest::Segment flat_code(std::uint16_t selector, unsigned dpl) {
+    return {selector, 0, 0xFFFF'FFFF, static_cast<std::uint16_t>(0xA9B | dpl << 5)};
+}
+
+guest::Segment flat_data(std::uint16_t selector, unsigned dpl) {
+    return {selector, 0, 0xFFFF'FFFF, static_cast<std::uint16_t>(0xC93 | dpl << 5)};
+}
+
+}  // namespace faultline::engine
