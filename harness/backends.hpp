@@ -1,0 +1,24 @@
+// The backends this build has, by the names the command line gives them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/explore/explore.hpp"
+#include "harness/result.hpp"
+
+namespace faultline::harness {
+
+/// "engine" or "kvm". An unknown name is a usage error that lists the known ones; whether the
+/// backend can run here shows only when the factory is called.
+Result<BackendFactory> backend_factory(const std::string& name);
+
+struct BackendInfo {
+    std::string name;
+    std::vector<std::string> worlds;
+    std::string summary;
+};
+std::vector<BackendInfo> backend_catalogue();
+
+}  // namespace faultline::harness

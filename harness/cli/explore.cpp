@@ -1,0 +1,132 @@
+#include "harness/explore/explore.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <thread>
+
+#include "harness/cli/cli.hpp"
+#include "harness/cli/output.hpp"
+#include "harness/cli/session.hpp"
+#include "harness/generate/generator.hpp"
+#include "hypervisor/guest/text.hpp"
+
+namespace faultline::harness::cli {
+namespace {
+
+struct Options {
+    std::vector<std::string> backends, worlds{"bare"};
+    std::optional<std::uint64_t> programs;
+    std::optional<double> seconds;
+    std::uint64_t seed = 1, shard_index = 0, shard_count = 1;
+    unsigned jobs = std::max(1u, std::thread::hardware_concurrency()), shrink_runs = 2000;
+    std::string database;
+    std::optional<std::string> known;
+    bool json = false;
+};
+
+Result<void> check_worlds(const std::vector<std::string>& worlds) {
+    for (const std::string& world : worlds)
+        if (world != "bare")
+            return fail(Exit::Skipped,
+                        fmt::format("world {} has no generator and no stage in this build: only bare can run", world));
+    return {};
+}
+
+Result<Exit> explore_command(const Options& o) {
+    auto backends = factories(o.backends);
+    if (!backends) return tl::unexpected(backends.error());
+    if (auto checked = check_worlds(o.worlds); !checked) return tl::unexpected(checked.error());
+    auto known = known_findings(o.known);
+    if (!known) return tl::unexpected(known.error());
+    for (const BackendFactory& factory : *backends)  // before the database is made
+        if (auto backend = factory(); !backend) return fail(Exit::Skipped, backend.error().reason);
+    auto store = Store::open(o.database, Store::Access::Create);
+    if (!store) return tl::unexpected(store.error());
+
+    const Generator generator;
+    const auto reproduce = [&](const FindingRow& f) { return replay_command(o.database, f.id); };
+    Plan plan;
+    plan.run = {.command = "explore",
+                .seed = o.seed,
+                .weights_version = generator.weights().version,
+                .stage_version = guest::stage_of(guest::World::Bare, guest::Mode::Long64)->version,
+                .shard_index = o.shard_index,
+                .shard_count = o.shard_count};
+    plan.subjects = *std::move(backends);
+    plan.source = [&](std::uint64_t index, guest::Case& kase) {
+        generator.draw(o.seed, plan.number(index), kase);
+    };
+    plan.programs = o.programs;
+    if (o.seconds) plan.duration = std::chrono::duration<double>(*o.seconds);
+    plan.jobs = o.jobs;
+    plan.shrink_runs = o.shrink_runs;
+    plan.known = &*known;
+    plan.store = &*store;
+    plan.stop = &interruption();
+    plan.on_progress = progress_line(o.programs, o.seconds);
+    if (!o.json)
+        plan.on_finding = [&](const FindingRow& f) {
+            clear_progress_line();
+            print_finding(f, reproduce(f));
+        };
+    auto summary = explore(plan);
+    clear_progress_line();
+    if (!summary) return tl::unexpected(summary.error());
+    if (o.json)
+        print(to_json(*summary, reproduce));
+    else
+        print_summary(*summary);
+    return exit_of(*summary);
+}
+
+std::string parse_shard(const std::string& text, Options& o) {
+    const char* end = text.data() + text.size();
+    const auto index = std::from_chars(text.data(), end, o.shard_index);
+    if (index.ec == std::errc{} && index.ptr != end && *index.ptr == '/') {
+        const auto count = std::from_chars(index.ptr + 1, end, o.shard_count);
+        if (count.ec == std::errc{} && count.ptr == end && o.shard_index < o.shard_count) return {};
+    }
+    return "expected i/n with i < n, such as 0/8";
+}
+
+}  // namespace
+
+void add_explore(CLI::App& app, Chosen& chosen) {
+    auto o = std::make_shared<Options>();
+    CLI::App* command = app.add_subcommand(
+        "explore", "Generate programs, run them, judge every event; confirm, shrink and store what diverges");
+    add_backends(*command, o->backends);
+    command->add_option("--world", o->worlds, "Where programs live (default: bare)")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"bare", "svm", "vmx", "sev-es", "snp"}))
+        ->type_name("W[,W…]");
+    auto* amount = command->add_option_group("amount", "How much");
+    amount->add_option("--programs", o->programs, "How many programs")->check(CLI::PositiveNumber)->type_name("N");
+    amount->add_option("--for", o->seconds, "How long, such as 90s, 10m, 2h")
+        ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
+                                          CLI::AsNumberWithUnit::CASE_SENSITIVE))
+        ->check(CLI::PositiveNumber)
+        ->type_name("T");
+    amount->require_option(1);
+    command->add_option("--seed", o->seed, "Program i is a function of seed and i (default: 1)")->type_name("S");
+    command
+        ->add_option("--jobs", o->jobs, "Threads; the result is the same for any number (default: one per processor)")
+        ->check(CLI::Range(1u, 1024u))
+        ->type_name("J");
+    command->add_option("--db", o->database, "Database to store the run in; made when there is none")
+        ->required()
+        ->type_name("FILE");
+    command->add_option("--shard", "Only every n-th program, from the i-th on")
+        ->type_name("I/N")
+        ->each([o](const std::string& text) {
+            if (const std::string why = parse_shard(text, *o); !why.empty()) throw CLI::ValidationError("--shard", why);
+        });
+    command->add_option("--shrink", o->shrink_runs, "Runs spent on shrinking one finding at most (default: 2000)")
+        ->type_name("N");
+    add_known(*command, o->known);
+    add_format(*command, o->json);
+    command->callback([o, &chosen] { chosen.action = [o] { return explore_command(*o); }; });
+}
+
+}  // namespace faultline::harness::cli

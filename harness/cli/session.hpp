@@ -1,0 +1,27 @@
+// What `explore` and `run` share: backends by name, known findings, interruption, the progress line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/explore/explore.hpp"
+#include "harness/result.hpp"
+
+namespace faultline::harness::cli {
+
+Result<std::vector<BackendFactory>> factories(const std::vector<std::string>& names);
+
+/// The folder asked for, or the source tree's own when it is there.
+Result<std::vector<Known>> known_findings(const std::optional<std::string>& folder);
+
+/// True once SIGINT or SIGTERM came; a second one kills. The first call installs the handlers.
+const std::atomic<bool>& interruption();
+
+/// Shows progress on stderr if that is a terminal; otherwise an empty function. `programs`: how many there will be.
+std::function<void(const Progress&)> progress_line(std::optional<std::uint64_t> programs,
+                                                   std::optional<double> seconds);
+/// Takes the progress line away, before anything else is printed.
+void clear_progress_line();
+
+}  // namespace faultline::harness::cli

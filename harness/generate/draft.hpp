@@ -1,0 +1,146 @@
+// A case under construction. Only the generator includes this.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "harness/generate/stream.hpp"
+#include "harness/generate/weights.hpp"
+#include "hypervisor/guest/case.hpp"
+
+namespace faultline::harness {
+
+/// What one breakpoint looks at. `first` and `size` are the effective range: LEN masks low address bits.
+struct Watch {
+    enum class Type : std::uint8_t { Execute = 0, Write = 1, Io = 2, ReadWrite = 3 };  // as in DR7.R/W
+    bool used = false;
+    Type type = Type::Execute;
+    std::uint64_t first = 0;
+    std::uint8_t size = 1;
+    bool on_stack = false;  ///< CPL3 only: `first` counts from the RSP that the program starts with
+    bool data() const { return used && (type == Type::Write || type == Type::ReadWrite); }
+    bool io() const { return used && type == Type::Io; }
+};
+
+class Draft {
+public:
+    Draft(const Weights& weights, Stream random, guest::Case& kase) : weights_(weights), random_(random), case_(kase) {}
+
+    /// Everything that stands before op 0, except what must know the ops.
+    void environment();
+    /// One op of the variant's kind `index`, with what prepares it.
+    void move(std::size_t index);
+    /// References, the stack's tail, breakpoints on ops.
+    void finish();
+
+    Stream& random() { return random_; }
+    std::size_t size() const { return case_.ops.size(); }
+
+private:
+    // environment.cpp
+    void watches();
+    std::uint64_t dr7_of_watches();
+    std::uint64_t dr7_value();
+    std::uint64_t data_address();
+    std::uint64_t aimed(std::uint64_t first, std::uint64_t size, std::uint64_t width);
+    std::uint64_t access_address(unsigned width);
+    std::uint16_t port(unsigned width);
+    std::uint64_t flags();
+    /// An op behind the one that is `ahead` ops from here.
+    guest::Value forward(unsigned ahead);
+    guest::Value role_value(guest::Gpr gpr);
+
+    // moves.cpp
+    template <class OpStruct>
+    void emit();
+    void add(guest::Op op) { case_.ops.push_back(op); }
+    void prepare(guest::Gpr gpr, guest::Value value);
+    void reaim(guest::Gpr gpr);
+    void need_known(guest::Gpr gpr);
+    void pushed() { ++depth_, ++pushes_; }
+    /// What the pop being drawn finds: planned in Environment::stack where RSP points there, else pushed just before.
+    void provide(guest::Value value);
+    void forget(std::initializer_list<guest::Gpr> registers);
+
+    void draw(std::string_view key, guest::Gpr& field);
+    void draw(std::string_view key, guest::DrNumber& field);
+    void draw(std::string_view key, guest::Width& field);
+    void draw(std::string_view key, guest::Port& field);
+    void draw(std::string_view key, guest::Vector& field);
+    void draw(std::string_view key, guest::BitIndex& field);
+    void draw(std::string_view key, guest::OpRef& field);
+    void draw(std::string_view key, guest::Value& field);
+    void draw(std::string_view key, guest::Mem& field);
+    void draw(std::string_view key, std::int32_t& field);
+
+    /// What an op needs beyond well-typed fields. The general answer is: nothing.
+    template <class OpStruct>
+    void aim(OpStruct&) {}
+    void aim(guest::ops::SetReg& op);
+    void aim(guest::ops::MovToDr& op);
+    void aim(guest::ops::Lea& op);
+    void aim(guest::ops::XchgMem& op);
+    void aim(guest::ops::Cpuid& op);
+    void aim(guest::ops::Rdtsc& op);
+    void aim(guest::ops::In& op);
+    void aim(guest::ops::InDx& op);
+    void aim(guest::ops::OutDx& op);
+    void aim(guest::ops::Jrcxz& op);
+    void aim(guest::ops::MovSs& op);
+    void aim(guest::ops::MovSsMem& op);
+    void aim(guest::ops::MovToCr4& op);
+    void aim(guest::ops::JmpReg& op);
+    void aim(guest::ops::Pop& op);
+    void aim(guest::ops::PopMem& op);
+    void aim(guest::ops::PopFs& op);
+    void aim(guest::ops::Popf& op);
+    void aim(guest::ops::Ret& op);
+    void aim(guest::ops::Iret& op);
+    void aim(guest::ops::Push& op);
+    void aim(guest::ops::PushImm& op);
+    void aim(guest::ops::PushMem& op);
+    void aim(guest::ops::Pushf& op);
+    void aim(guest::ops::Call& op);
+    void aim(guest::ops::Div& op);
+    void aim(guest::ops::Hlt& op);
+    void aim(guest::ops::Syscall& op);
+    void aim(guest::ops::Sysret& op);
+    void aim(guest::ops::Rdmsr& op);
+    void aim(guest::ops::Wrmsr& op);
+    void aim_string(bool repeated, std::initializer_list<guest::Gpr> pointers, bool dx = false);
+    void aim(guest::ops::Movs& op);
+    void aim(guest::ops::Stos& op);
+    void aim(guest::ops::Lods& op);
+    void aim(guest::ops::Ins& op);
+    void aim(guest::ops::Outs& op);
+    void aim(guest::ops::RepMovs& op);
+    void aim(guest::ops::RepStos& op);
+    void aim(guest::ops::RepLods& op);
+    void aim(guest::ops::RepIns& op);
+    void aim(guest::ops::RepOuts& op);
+
+    const Weights& weights_;
+    Stream random_;
+    guest::Case& case_;
+    std::array<Watch, 4> watches_{};
+    bool watches_live_stack_ = false;  ///< a breakpoint looks at quadwords that are pushed and popped
+    bool needs_anchors_ = false;
+    unsigned highest_ref_ = 0;  ///< of all op references drawn, before they are cut to the program
+    std::array<std::uint64_t, guest::gpr_count> role_{};  ///< what address registers were last loaded with
+    std::uint16_t known_ = 0xFFFF;                        ///< registers that hold what their role says
+    std::uint8_t cpl_ = 0;                                ///< privilege of the next op if nothing unusual happens
+    unsigned width_ = 8;                                  ///< of the op being drawn
+    bool shadow_ = false;  ///< the last op loaded SS: nothing may come between it and the next
+    unsigned depth_ = 0;   ///< quadwords pushed and not popped yet
+    unsigned pushes_ = 0;
+    bool drop_ = false;         ///< the op being drawn cannot be made safe here
+    unsigned iret_frames_ = 0;  ///< planned ones, by the position of their RIP in Environment::stack
+    std::array<std::uint8_t, 4> iret_frame_{};
+};
+
+/// The last two quadwords of Environment::stack: above every RSP a program has, so that exception frames
+/// never reach them, and safe to watch. The upper one holds a selector for SS.
+inline constexpr std::uint64_t anchor_selector = guest::layout::stack_top - 8, anchor_data = anchor_selector - 8;
+
+}  // namespace faultline::harness

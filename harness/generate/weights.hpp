@@ -1,0 +1,52 @@
+// How often the generator does what: data with a version. A case is a function of (seed, index, version),
+// so a change of any number, or of the generator's use of one, needs a new version.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace faultline::harness {
+
+struct OpWeight {
+    std::string_view mnemonic;
+    unsigned weight;
+};
+
+struct Weights {
+    int version = 1;
+
+    /// Ops by relative weight; an op that is not named here has `other_op`.
+    std::array<OpWeight, 38> ops{{
+        {"nop", 30},        {"set-reg", 20}, {"mov-to-dr", 110}, {"mov-from-dr", 50}, {"popf", 60},       {"iret", 25},
+        {"load", 70},       {"store", 70},   {"add-mem", 40},    {"mov-ss", 50},      {"mov-ss-mem", 60}, {"icebp", 40},
+        {"int3", 25},       {"int", 35},     {"sti", 15},        {"hlt", 12},         {"syscall", 12},    {"sysret", 8},
+        {"mov-to-cr4", 15}, {"movs", 20},    {"rep-movs", 20},   {"rep-stos", 20},    {"in", 15},         {"out", 20},
+        {"in-dx", 12},      {"out-dx", 15},  {"outs", 12},       {"rep-outs", 12},    {"ret", 10},        {"wrmsr", 3},
+        {"rdmsr", 3},       {"ud2", 12},     {"div", 12},        {"push-mem", 15},    {"pop-mem", 15},    {"call", 10},
+        {"jmp", 10},        {"pop-fs", 6},
+    }};
+    unsigned other_op = 10;
+
+    // Everything below is in percent.
+    unsigned cpl3 = 25;
+    unsigned gates_dpl0 = 25;
+    unsigned de = 30, btf = 3;
+    unsigned policy_resume = 8, policy_skip = 22;  ///< the rest sets RF and resumes
+    unsigned policy_keep_dr6 = 40, policy_clear_fault_rf = 40;
+    unsigned start_tf = 33, start_rf = 15, start_if = 30, start_iopl3 = 15, start_df = 7;
+    unsigned stale_dr6 = 40, start_gd = 8;
+
+    // Each of the four breakpoints.
+    unsigned watch_unused = 25, watch_execute = 25, watch_io = 12;  ///< the rest watches data
+    unsigned watch_disabled = 15, watch_unaligned = 20;
+    unsigned watch_stack = 12;   ///< of data watches: the stack's anchors
+    unsigned io_without_de = 4;  ///< an I/O breakpoint although CR4.DE = 0 leaves it open
+
+    unsigned aim = 80;    ///< an access aims at an edge of a watched range
+    unsigned reaim = 35;  ///< a set-reg prepares the registers of the next op
+    unsigned dr7_gd = 15, dr_reserved = 15, dr_high = 8;
+    unsigned popped_tf = 45, popped_rf = 25;
+    unsigned wake_nmi = 30, wake_none = 5;  ///< of programs that halt
+};
+
+}  // namespace faultline::harness

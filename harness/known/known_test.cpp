@@ -1,0 +1,103 @@
+#include "harness/known/known.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace faultline::harness {
+namespace {
+
+namespace fs = std::filesystem;
+
+class KnownFolder : public testing::Test {
+protected:
+    void SetUp() override {
+        folder_ = fs::temp_directory_path() / fmt::format("faultline-known-{}", getpid());
+        fs::remove_all(folder_);
+        fs::create_directory(folder_);
+    }
+    void TearDown() override { fs::remove_all(folder_); }
+    void write(const std::string& text) const { std::ofstream(folder_ / "entry.toml") << text; }
+    auto load() const { return load_known(folder_); }
+    void refuses(const std::string& text, const char* words) const {
+        write(text);
+        auto all = load();
+        ASSERT_FALSE(all);
+        EXPECT_EQ(all.error().exit, Exit::Data);
+        EXPECT_NE(all.error().message.find(words), std::string::npos) << all.error().message;
+    }
+    fs::path folder_;
+};
+
+const std::string entry = R"(
+signatures = ["1:DBG-047/*/bare-long64-cpl0/missing-db", "1:DBG-048/gd/*"]
+kind = "limitation"
+title = "t"
+argument = "a"
+citation = "c"
+program = "ops = []"
+[subject]
+backend = "kvm"
+module = "kvm_p*"
+from = "6.9"
+until = "6.12"
+)";
+
+guest::Subject kvm(const char* version, const char* module = "kvm_pvm", const char* backend = "kvm") {
+    return {backend, version, module, "", ""};
+}
+
+TEST_F(KnownFolder, AnEntryAcceptsItsSignaturesOnItsSubjectOnly) {
+    write(entry);
+    auto all = load();
+    ASSERT_TRUE(all) << all.error().message;
+    const std::string mine = "1:DBG-047/data/write/bare-long64-cpl0/missing-db";
+    const Known* found = find_known(*all, kvm("6.10.1"), mine);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->id, "entry");
+    EXPECT_EQ(found->kind, KnownKind::Limitation);
+    EXPECT_TRUE(find_known(*all, kvm("6.10.1"), "1:DBG-048/gd/anything"));
+    EXPECT_FALSE(find_known(*all, kvm("6.10.1"), "1:DBG-047/x/bare-long64-cpl3/missing-db"));
+    EXPECT_FALSE(find_known(*all, kvm("6.10.1", "kvm_amd"), mine));
+    EXPECT_FALSE(find_known(*all, kvm("6.10.1", "kvm_pvm", "engine"), mine));
+}
+
+TEST_F(KnownFolder, VersionsAreOrderedAsNumbersAndUntilIsExclusive) {
+    write(entry);
+    auto all = load();
+    ASSERT_TRUE(all);
+    const std::string mine = "1:DBG-048/gd/x";
+    EXPECT_FALSE(find_known(*all, kvm("6.8.99"), mine));
+    EXPECT_TRUE(find_known(*all, kvm("6.9"), mine));
+    EXPECT_TRUE(find_known(*all, kvm("6.11.7"), mine));
+    EXPECT_FALSE(find_known(*all, kvm("6.12"), mine));
+}
+
+TEST_F(KnownFolder, AnEmptyFolderHoldsNothingAndAMissingOneIsAnError) {
+    EXPECT_TRUE(load()->empty());
+    EXPECT_FALSE(load_known(folder_ / "absent"));
+}
+
+TEST_F(KnownFolder, BadEntriesAreRefusedWithTheKeyThatIsWrong) {
+    refuses("signatures = [", "entry.toml");
+    refuses("title = 't'", "signatures");
+    std::string text = entry;
+    refuses("surprise = 1\n" + text, "surprise");
+    refuses("source = 3\n" + text, "source");
+    refuses(text + "vendor = 'x'\n", "vendor");
+    text.replace(text.find("limitation"), 10, "opinion");
+    refuses(text, "opinion");
+}
+
+TEST_F(KnownFolder, AFixWithoutItsVersionIsRefused) {
+    std::string text = entry;
+    text.replace(text.find("limitation"), 10, "fixed-in");
+    text.resize(text.find("until"));
+    refuses(text, "until");
+}
+
+}  // namespace
+}  // namespace faultline::harness
