@@ -11,13 +11,13 @@ enum class RuleVendor : std::uint8_t { Both, Amd, Intel };
 enum class RuleKind : std::uint8_t { Arch, Spec, Free, Policy };
 
 struct RuleInfo {
-    std::string_view id;          ///< "DBG-047"
-    std::string_view chapter;     ///< "debug"
-    std::string_view statement;   ///< one sentence
+    std::string_view id;         ///< "DBG-047"
+    std::string_view chapter;    ///< "debug"
+    std::string_view statement;  ///< one sentence
     RuleVendor vendor;
     RuleKind kind;
-    std::string_view citation;    ///< document, section title, revision; or "from implementation X"
-    std::string_view seed;        ///< "S1".."S5" or empty
+    std::string_view citation;  ///< document, section title, revision; or "from implementation X"
+    std::string_view seed;      ///< "S1".."S5" or empty
 };
 
 /// All rules; the position is the dense index of RuleUse.

@@ -1,0 +1,30 @@
+// What the files of rules share: how a rule's identity is written, and the manuals they cite.
+#pragma once
+
+#include "oracle/chapters/debug/situation.hpp"
+#include "oracle/rule.hpp"
+
+// Document and revision; a rule adds the section's title.
+#define APM2 "AMD APM vol 2 (24593, 2024 edition), "
+#define SDM2 "Intel SDM vol 2 (325383-061, Dec 2016), "
+#define SDM3 "Intel SDM vol 3 (325384-061, Dec 2016), "
+#define KUT "kvm-unit-tests 1da1819e, x86/debug.c, "
+
+namespace faultline::oracle::debug {
+
+constexpr RuleInfo arch(std::string_view id, std::string_view statement, std::string_view citation,
+                        std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) {
+    return {id, "debug", statement, vendor, RuleKind::Arch, citation, seed};
+}
+constexpr RuleInfo free(std::string_view id, std::string_view statement, std::string_view citation,
+                        std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) {
+    return {id, "debug", statement, vendor, RuleKind::Free, citation, seed};
+}
+
+/// An instruction breakpoint outranks whatever a rule says about the op's own end.
+template <class D>
+typename D::Bool unless_code_db(const Response<D>& r, const typename D::Bool& otherwise) {
+    return r.event == event::code_db || otherwise;
+}
+
+}  // namespace faultline::oracle::debug
