@@ -54,9 +54,7 @@ Result<Exit> explore_command(const Options& o) {
                 .shard_index = o.shard_index,
                 .shard_count = o.shard_count};
     plan.subjects = *std::move(backends);
-    plan.source = [&](std::uint64_t index, guest::Case& kase) {
-        generator.draw(o.seed, plan.number(index), kase);
-    };
+    plan.source = [&](std::uint64_t index, guest::Case& kase) { generator.draw(o.seed, plan.number(index), kase); };
     plan.programs = o.programs;
     if (o.seconds) plan.duration = std::chrono::duration<double>(*o.seconds);
     plan.jobs = o.jobs;

@@ -1,0 +1,42 @@
+// Programs per second against floors and peers, all in one run: every figure is the median over rounds in
+// which everything that is compared takes its turn, so that a machine that changes pace changes all alike.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "harness/result.hpp"
+
+namespace faultline::harness {
+
+struct BenchOptions {
+    unsigned rounds = 5;
+    std::uint64_t programs = 2000;  ///< generated ones, the same in every turn
+    std::uint64_t seed = 1;
+};
+
+/// Rates are per second, MIPS are million guest instructions per second.
+struct BenchFigures {
+    // Ratios, the medians of the rounds' ratios. Absent where a side of it cannot run here.
+    std::optional<double> kvm_over_floor;       ///< end to end (generate … judge) over the floor's rate
+    std::optional<double> engine_over_unicorn;  ///< the same images, run only
+    double engine_mips = 0;
+    std::optional<double> unicorn_mips;
+    double jobs2_over_jobs1 = 0;  ///< `explore` on the engine
+    struct {
+        double generate, assemble, run, judge, store;  ///< µs per program; store: per result that is kept
+    } stage_us{};
+    // What stands behind the ratios.
+    std::optional<double> kvm_programs_per_second, kvm_floor_programs_per_second;
+    std::uint64_t kvm_programs = 0;         ///< those of the programs that run to their end on kvm
+    std::string kvm_reason;                 ///< why there is none
+    double engine_programs_per_second = 0;  ///< end to end, one thread
+    double engine_run_programs_per_second = 0;
+    std::optional<double> unicorn_programs_per_second;
+    double jobs1_programs_per_second = 0, jobs2_programs_per_second = 0;
+};
+
+Result<BenchFigures> bench(const BenchOptions& options);
+
+}  // namespace faultline::harness

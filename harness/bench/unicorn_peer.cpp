@@ -1,0 +1,88 @@
+#include "harness/bench/unicorn_peer.hpp"
+
+#include <unicorn/unicorn.h>
+
+#include <array>
+
+#include "hypervisor/guest/stage/memory.hpp"
+#include "hypervisor/guest/stage/stage.hpp"
+
+namespace faultline::harness {
+namespace {
+
+namespace layout = guest::layout;
+
+constexpr std::array gprs{UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX,
+                          UC_X86_REG_RSP, UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI,
+                          UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
+                          UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15};
+
+class Peer final : public UnicornPeer {
+public:
+    explicit Peer(const guest::Stage& stage) : stage_(stage) {}
+    ~Peer() override {
+        if (context_) uc_context_free(context_);
+        if (engine_) uc_close(engine_);
+    }
+
+    bool start() {
+        if (uc_open(UC_ARCH_X86, UC_MODE_64, &engine_) != UC_ERR_OK) return false;
+        for (std::uint64_t page = 0; page < layout::ram_size; page += layout::page) {
+            const guest::PageAccess access = guest::page_access(page);
+            if (!access.present) continue;
+            const std::uint32_t permissions = access.writable ? UC_PROT_ALL : UC_PROT_READ | UC_PROT_EXEC;
+            if (uc_mem_map(engine_, page, layout::page, permissions) != UC_ERR_OK) return false;
+            uc_mem_write(engine_, page, stage_.memory.data() + page, layout::page);
+        }
+        uc_hook hook = 0;
+        uc_hook_add(engine_, &hook, UC_HOOK_INTR, reinterpret_cast<void*>(&Peer::interrupt), this, 1, 0);
+        return uc_context_alloc(engine_, &context_) == UC_ERR_OK && uc_context_save(engine_, context_) == UC_ERR_OK;
+    }
+
+    void run(const guest::Image& image) override {
+        image_ = &image;
+        uc_context_restore(engine_, context_);
+        for (const guest::MemoryRange& range : guest::restored_ranges)
+            uc_mem_write(engine_, range.begin, stage_.memory.data() + range.begin, range.size);
+        uc_mem_write(engine_, layout::code, image.code.data(), image.code_size + 2u);
+        uc_mem_write(engine_, image.params.entry_frame.rsp, image.stack.data(),
+                     image.stack_count * sizeof(std::uint64_t));
+        uc_ctl_remove_cache(engine_, layout::code, layout::code + layout::page);
+        for (std::size_t r = 0; r < gprs.size(); ++r) uc_reg_write(engine_, gprs[r], &image.params.gpr[r]);
+        uc_reg_write(engine_, UC_X86_REG_RSP, &image.params.entry_frame.rsp);
+        const std::uint64_t flags = image.params.entry_frame.rflags & guest::rflags::arithmetic;
+        uc_reg_write(engine_, UC_X86_REG_RFLAGS, &flags);
+        events_ = 0;
+        uc_emu_start(engine_, layout::code, image.end_address(), 0, image.step_limit);
+    }
+
+private:
+    /// What the stubs do for a fault: go on at the next op.
+    static void interrupt(uc_engine* engine, std::uint32_t, void* self) {
+        Peer& peer = *static_cast<Peer*>(self);
+        std::uint64_t rip = 0;
+        uc_reg_read(engine, UC_X86_REG_RIP, &rip);
+        if (++peer.events_ > guest::tape_capacity || rip - layout::code >= peer.image_->code_size) {
+            uc_emu_stop(engine);
+            return;
+        }
+        rip += peer.image_->skip[rip - layout::code];
+        uc_reg_write(engine, UC_X86_REG_RIP, &rip);
+    }
+
+    const guest::Stage& stage_;
+    uc_engine* engine_ = nullptr;
+    uc_context* context_ = nullptr;
+    const guest::Image* image_ = nullptr;
+    unsigned events_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<UnicornPeer> UnicornPeer::make(const guest::Stage& stage) {
+    auto peer = std::make_unique<Peer>(stage);
+    if (!peer->start()) return nullptr;
+    return peer;
+}
+
+}  // namespace faultline::harness
