@@ -27,9 +27,9 @@ public:
         writes_[count_++] = {address, value, length, known};
         return true;
     }
-    /// The newest write that covers this byte.
-    const Write* find(std::uint64_t byte_address) const {
-        for (std::size_t i = count_; i-- > 0;)
+    /// The newest write that covers this byte; only writes from number `since` on count.
+    const Write* find(std::uint64_t byte_address, std::size_t since = 0) const {
+        for (std::size_t i = count_; i-- > since;)
             if (byte_address - writes_[i].address < writes_[i].length) return &writes_[i];
         return nullptr;
     }
