@@ -122,19 +122,28 @@ struct Xadd {
     }
 };
 
-/// "The processor always writes the destination" (AMD APM vol 3, "CMPXCHG"): the old value when they differ.
+/// Memory is written even when the comparison fails, with what it held (AMD APM vol 3, "CMPXCHG"). A 32-bit register
+/// destination then keeps its upper half: that is what processors do, the manual does not say.
 struct Cmpxchg {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
         const T expected = reg<T>(m, offset_of(rax)), source = reg<T>(m, i.src);
-        T old{};
-        if (!modify_destination<T, form>(m, i, [&](T value) {
-                old = value;
-                subtract_with_flags(m, expected, value);
-                return value == expected ? source : value;
-            }))
-            return false;
-        if (old != expected) set_reg<T>(m, offset_of(rax), old);
+        std::uint64_t linear = 0;
+        T old;
+        if constexpr (form == Form::MR) {
+            linear = linear_address(m, i);
+            if (!m.load_to_modify(linear, old, via(i))) return false;
+        } else {
+            old = reg<T>(m, i.dst);
+        }
+        const bool equal = old == expected;
+        if constexpr (form == Form::MR) {
+            if (!m.store(linear, equal ? source : old, via(i))) return false;
+        } else if (equal) {
+            set_reg<T>(m, i.dst, source);
+        }
+        subtract_with_flags(m, expected, old);
+        if (!equal) set_reg<T>(m, offset_of(rax), old);
         return true;
     }
 };

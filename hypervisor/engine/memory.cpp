@@ -9,12 +9,9 @@ Memory::Memory(std::span<const std::uint8_t> pristine) : pristine_(pristine), by
 }
 
 void Memory::read(std::uint64_t physical, void* to, std::size_t length) const {
-    if (physical < size && length <= size - physical) {
-        std::memcpy(to, &bytes_[physical], length);
-        return;
-    }
-    auto* out = static_cast<std::uint8_t*>(to);
-    for (std::size_t i = 0; i < length; ++i) out[i] = physical + i < size ? bytes_[physical + i] : 0xFF;
+    const std::size_t backed = physical < size ? std::min<std::size_t>(length, size - physical) : 0;
+    std::memcpy(to, bytes_.data() + (backed ? physical : 0), backed);
+    if (backed < length) std::memset(static_cast<std::uint8_t*>(to) + backed, 0xFF, length - backed);
 }
 
 bool Memory::write(std::uint64_t physical, const void* from, std::size_t length) {
