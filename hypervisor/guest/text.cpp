@@ -10,9 +10,6 @@
 namespace faultline::guest {
 namespace {
 
-constexpr std::array<std::string_view, gpr_count> gpr_names = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                                               "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-
 constexpr std::array<std::string_view, 32> vector_names = {
     "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "", "#TS", "#NP", "#SS", "#GP", "#PF", "",
     "#MF", "#AC", "#MC", "#XF", "#VE", "#CP", "",    "",    "",    "", "",    "",    "#HV", "#VC", "#SX", ""};
@@ -157,19 +154,6 @@ bool parse(std::string_view text, bool& value) {
     if (text != "true" && text != "false") return false;
     value = text == "true";
     return true;
-}
-
-std::string_view to_text(World value) {
-    constexpr std::array<std::string_view, 5> names = {"bare", "svm", "vmx", "sev-es", "snp"};
-    return names[static_cast<std::size_t>(value) % names.size()];
-}
-std::string_view to_text(Mode value) {
-    constexpr std::array<std::string_view, 4> names = {"long64", "compat32", "prot32", "real16"};
-    return names[static_cast<std::size_t>(value) % names.size()];
-}
-std::string_view to_text(Vendor value) {
-    constexpr std::array<std::string_view, 3> names = {"unknown", "amd", "intel"};
-    return names[static_cast<std::size_t>(value) % names.size()];
 }
 
 std::string vector_name(std::uint64_t vector) {

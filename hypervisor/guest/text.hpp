@@ -2,6 +2,7 @@
 // only on success; `form` is what an error message calls it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -48,12 +49,22 @@ constexpr std::string_view form(const Value&) { return "a 64-bit number, or an o
 constexpr std::string_view form(const Mem&) { return "memory like [0x40010], [rbx] or [rbx+0x10]"; }
 constexpr std::string_view form(const std::int32_t&) { return "a signed 32-bit number"; }
 constexpr std::string_view form(const std::uint64_t&) { return "a 64-bit number"; }
+constexpr std::string_view form(const std::string&) { return "a string"; }
 constexpr std::string_view form(const bool&) { return "true or false"; }
 
-/// Lower-case names of enumerators, in order: "bare", "long64", "resume-rf", …
-std::string_view to_text(World value);
-std::string_view to_text(Mode value);
-std::string_view to_text(Vendor value);
+/// Names of enumerators and registers, in order.
+inline constexpr std::array<std::string_view, gpr_count> gpr_names = {
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+inline constexpr std::array<std::string_view, 5> world_names = {"bare", "svm", "vmx", "sev-es", "snp"};
+inline constexpr std::array<std::string_view, 4> mode_names = {"long64", "compat32", "prot32", "real16"};
+inline constexpr std::array<std::string_view, 3> vendor_names = {"unknown", "amd", "intel"};
+inline std::string_view to_text(World value) {
+    return world_names[static_cast<std::size_t>(value) % world_names.size()];
+}
+inline std::string_view to_text(Mode value) { return mode_names[static_cast<std::size_t>(value) % mode_names.size()]; }
+inline std::string_view to_text(Vendor value) {
+    return vendor_names[static_cast<std::size_t>(value) % vendor_names.size()];
+}
 
 /// "#DB" for vectors with a name, else the number.
 std::string vector_name(std::uint64_t vector);

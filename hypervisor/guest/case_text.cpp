@@ -1,0 +1,217 @@
+#include "hypervisor/guest/case_text.hpp"
+
+#include <xxhash.h>
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "hypervisor/guest/toml_reader.hpp"
+
+namespace faultline::guest {
+namespace {
+
+using Names = std::span<const std::string_view>;
+constexpr std::array<std::string_view, 2> gates_names = {"dpl0", "dpl3"};
+constexpr std::array<std::string_view, 3> wake_names = {"none", "interrupt", "nmi"};
+constexpr std::array<std::string_view, 3> db_names = {"resume", "resume-rf", "skip"};
+constexpr std::array<std::string_view, 2> dr6_names = {"clear", "keep"};
+constexpr std::array<std::string_view, 2> fault_rf_names = {"keep", "clear"};
+
+// --- writing
+
+std::string in_quotes(std::string_view text) { return fmt::format("\"{}\"", text); }  // nothing here needs escapes
+
+/// Writes `key = value` lines for what differs from the default, and a table's header before the first of them.
+class TableWriter {
+public:
+    TableWriter(std::string& out, std::string_view header) : out_(out), header_(header) {}
+
+    void line(std::string_view key, std::string_view value) {
+        if (!header_.empty()) fmt::format_to(std::back_inserter(out_), "\n[{}]\n", std::exchange(header_, {}));
+        fmt::format_to(std::back_inserter(out_), "{} = {}\n", key, value);
+    }
+    template <class T>
+    void value(std::string_view key, const T& value, const T& otherwise) {
+        if (value != otherwise) line(key, in_quotes(to_text(value)));
+    }
+    void flag(std::string_view key, bool value) {
+        if (value) line(key, "true");
+    }
+    template <class Enum>
+    void name(std::string_view key, Names names, Enum value, Enum otherwise) {
+        if (value != otherwise) line(key, in_quotes(names[static_cast<std::size_t>(value) % names.size()]));
+    }
+    template <class Values>
+    void array(std::string_view key, const Values& values, const Values& otherwise) {
+        if (values == otherwise) return;
+        std::vector<std::string> texts;
+        for (const auto& element : values) texts.push_back(in_quotes(to_text(element)));
+        line(key, fmt::format("[{}]", fmt::join(texts, ", ")));
+    }
+
+private:
+    std::string& out_;
+    std::string_view header_;
+};
+
+void write_environment(std::string& out, const Environment& environment) {
+    const Environment otherwise;
+    TableWriter table(out, "environment");
+    table.array("dr", environment.dr, otherwise.dr);
+    table.value("dr6", environment.dr6, otherwise.dr6);
+    table.value("dr7", environment.dr7, otherwise.dr7);
+    table.value("rflags", environment.rflags, otherwise.rflags);
+    table.flag("de", environment.de);
+    table.flag("btf", environment.btf);
+    table.name("gates", gates_names, environment.gates, otherwise.gates);
+    table.name("wake", wake_names, environment.wake, otherwise.wake);
+    table.array("stack", environment.stack, otherwise.stack);
+
+    TableWriter gpr(out, "environment.gpr");
+    for (std::size_t r = 0; r < gpr_count; ++r) gpr.value(gpr_names[r], environment.gpr[r], otherwise.gpr[r]);
+
+    TableWriter policy(out, "environment.policy");
+    policy.name("db", db_names, environment.policy.db, otherwise.policy.db);
+    policy.name("dr6", dr6_names, environment.policy.dr6, otherwise.policy.dr6);
+    policy.name("fault-rf", fault_rf_names, environment.policy.fault_rf, otherwise.policy.fault_rf);
+}
+
+// --- reading
+
+void read_environment(TableReader& table, Environment& environment) {
+    std::size_t count = 0;
+    table.read_array("dr", environment.dr.size(), [&](const toml::node& node, const std::string& key) {
+        table.read_node(node, key, environment.dr[count++]);
+    });
+    table.read("dr6", environment.dr6);
+    table.read("dr7", environment.dr7);
+    table.read("rflags", environment.rflags);
+    table.read("de", environment.de);
+    table.read("btf", environment.btf);
+    table.read_enum("gates", environment.gates, gates_names);
+    table.read_enum("wake", environment.wake, wake_names);
+    table.read_array("stack", std::tuple_size_v<decltype(Image::stack)>,
+                     [&](const toml::node& node, const std::string& key) {
+                         table.read_node(node, key, environment.stack.emplace_back());
+                     });
+    table.read_table("gpr", [&](TableReader& gpr) {
+        for (std::size_t r = 0; r < gpr_count; ++r)
+            if (static_cast<Gpr>(r) != Gpr::Rsp) gpr.read(gpr_names[r], environment.gpr[r]);
+    });
+    table.read_table("policy", [&](TableReader& policy) {
+        policy.read_enum("db", environment.policy.db, db_names);
+        policy.read_enum("dr6", environment.policy.dr6, dr6_names);
+        policy.read_enum("fault-rf", environment.policy.fault_rf, fault_rf_names);
+    });
+}
+
+}  // namespace
+
+// --- toml_reader.hpp
+
+TomlFile::TomlFile(std::string_view text, std::string_view name) : name_(name) {
+    if (text.size() > max_file_size) {
+        fail(0, fmt::format("file: expected at most {} bytes, found {}", max_file_size, text.size()));
+    } else {
+        try {  // the packaged library is built with exceptions; they end here
+            root_ = toml::parse(text, name);
+        } catch (const toml::parse_error& error) {
+            fail(error.source().begin.line,
+                 fmt::format("file: expected TOML, found an error: {}", error.description()));
+        }
+    }
+}
+
+void TomlFile::fail(std::uint32_t line, std::string message) {
+    // One line, whatever the file holds.
+    std::ranges::replace_if(
+        message, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7F; }, '?');
+    if (ok()) error_ = ParseError{name_, line, std::move(message)};
+}
+
+std::string shown(const toml::node& node) {
+    constexpr std::size_t longest = 60;
+    if (node.is_table()) return "a table";
+    if (node.is_array()) return "an array";
+    std::ostringstream out;
+    node.visit([&](const auto& value) {
+        if constexpr (toml::is_string<decltype(value)>)
+            out << '`' << value.get().substr(0, longest) << '`';
+        else
+            out << value;
+    });
+    return out.str();
+}
+
+Case read_case(TomlFile& file, TableReader& root) {
+    Case result;
+    root.read_enum("world", result.world, world_names);
+    root.read_enum("mode", result.mode, mode_names);
+    if (const auto* node = root.find("cpl")) {
+        const auto cpl = node->value_exact<std::int64_t>();
+        if (cpl == 0 || cpl == 3)
+            result.cpl = static_cast<std::uint8_t>(*cpl);
+        else
+            root.fail(*node, "cpl", "0 or 3", shown(*node));
+    }
+    std::vector<std::pair<const toml::node*, OpRef>> references;
+    root.read_array("ops", max_ops, [&](const toml::node& node, const std::string& key) {
+        const auto text = node.value_exact<std::string_view>();
+        if (!text) return file.fail(node, key, "an op in a string", shown(node));
+        auto op = parse_op(*text);
+        if (!op) return file.fail(node.source().begin.line, fmt::format("{}: {}", key, op.error()));
+        if (const auto symbol = encoding_key(*op).symbol; symbol.op) references.emplace_back(&node, *symbol.op);
+        result.ops.push_back(*std::move(op));
+    });
+    if (!root.has("ops")) file.fail(0, "ops: expected an array of ops, found nothing");
+    file.op_count = result.ops.size();
+    for (const auto& [node, op] : references)
+        if (op.index > file.op_count)
+            file.fail(*node, "ops", fmt::format("an op up to op{}, the end", file.op_count), to_text(op));
+    root.read_table("environment", [&](TableReader& table) { read_environment(table, result.environment); });
+    return result;
+}
+
+// --- case_text.hpp
+
+std::string ParseError::text() const {
+    return line == 0 ? fmt::format("{}: {}", file, message) : fmt::format("{}:{}: {}", file, line, message);
+}
+
+std::string to_toml(const Case& subject_case) {
+    std::string out;
+    TableWriter root(out, "");
+    root.name("world", world_names, subject_case.world, World::Bare);
+    root.name("mode", mode_names, subject_case.mode, Mode::Long64);
+    if (subject_case.cpl != 0) root.line("cpl", fmt::format("{}", subject_case.cpl));
+    out += "ops = [\n";
+    for (const auto& op : subject_case.ops) fmt::format_to(std::back_inserter(out), "  \"{}\",\n", to_text(op));
+    out += "]\n";
+    write_environment(out, subject_case.environment);
+    return out;
+}
+
+tl::expected<Case, ParseError> parse_case(std::string_view text, std::string_view filename) {
+    TomlFile file(text, filename);
+    TableReader root(file, file.root());
+    auto result = read_case(file, root);
+    root.finish();
+    if (!file.ok()) return tl::unexpected(file.error());
+    return result;
+}
+
+nlohmann::json to_json(const Case& subject_case) {
+    std::ostringstream out;
+    out << toml::json_formatter(TomlFile(to_toml(subject_case), "").root());
+    return nlohmann::json::parse(out.str());
+}
+
+std::uint64_t hash(const Case& subject_case) {
+    const auto text = to_toml(subject_case);
+    return XXH3_64bits(text.data(), text.size());
+}
+
+std::string hash_text(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+}  // namespace faultline::guest
