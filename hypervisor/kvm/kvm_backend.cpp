@@ -24,7 +24,7 @@ namespace layout = guest::layout;
 /// How a run left the machine, and so what the next one must restore.
 enum class Condition {
     Orderly,  ///< through the epilogue: only what an orderly run changes
-    Wild,     ///< stopped somewhere: all of memory, and the vCPU by ioctls
+    Wild,     ///< stopped somewhere: all memory it could reach, and the vCPU by ioctls
     Broken,   ///< the vCPU itself gave up, or there is none: a new machine
 };
 
@@ -63,6 +63,7 @@ private:
 
     tl::expected<void, guest::Unavailable> restore(const guest::Stage& stage);
     Outcome execute(kvm_regs registers, guest::Wake wake, std::string& detail);
+    Condition condition_after(Outcome outcome);
     Answer answer_failure(const Watch& watch, std::string& detail) const;
     Answer answer_exit(guest::Wake wake, std::string& detail);
     Answer answer_io();
@@ -91,7 +92,9 @@ tl::expected<void, guest::Unavailable> KvmBackend::restore(const guest::Stage& s
         for (const auto& range : guest::restored_ranges) copy(range.begin, range.size);
         return {};
     }
-    copy(0, pristine.size());
+    constexpr std::uint64_t tables = layout::page_tables, tables_size = layout::gdt - layout::page_tables;
+    const bool tables_whole = std::memcmp(ram_.bytes().data() + tables, pristine.data() + tables, tables_size) == 0;
+    copy(0, tables_whole ? guest::mapped_end : pristine.size());
     if (condition_ == Condition::Broken) {
         // The old one goes first: two at a time would need twice the kernel's memory.
         machine_.reset();
@@ -159,20 +162,29 @@ Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& d
     registers.rsp = layout::rsp0_top;
     registers.rflags = guest::rflags::fixed1;
     machine_->set_registers(registers);
-    machine_->exit().request_interrupt_window = 0;
-    condition_ = Condition::Orderly;
-
-    const Watch watch(machine_->exit().immediate_exit, options_.time_limit);
+    kvm_run& exit = machine_->exit();
+    exit.request_interrupt_window = 0;
+    const Watch watch(exit.immediate_exit, options_.time_limit);
     Answer outcome;
     while (!outcome) outcome = machine_->enter() ? answer_exit(wake, detail) : answer_failure(watch, detail);
-    switch (*outcome) {
-        case Outcome::Completed: break;
-        case Outcome::Shutdown:
-        case Outcome::EntryFailure:
-        case Outcome::InternalError: condition_ = Condition::Broken; break;
-        default: condition_ = Condition::Wild; break;
-    }
+    condition_ = condition_after(*outcome);
     return *outcome;
+}
+
+Condition KvmBackend::condition_after(Outcome outcome) {
+    switch (outcome) {
+        case Outcome::Completed: return Condition::Orderly;
+        case Outcome::Shutdown:
+        case Outcome::EntryFailure: return Condition::Broken;
+        // An instruction that KVM could not emulate leaves a sound vCPU before it.
+        case Outcome::InternalError: {
+            const kvm_run& exit = machine_->exit();
+            const bool emulation =
+                exit.exit_reason == KVM_EXIT_INTERNAL_ERROR && exit.internal.suberror == KVM_INTERNAL_ERROR_EMULATION;
+            return emulation ? Condition::Wild : Condition::Broken;
+        }
+        default: return Condition::Wild;
+    }
 }
 
 KvmBackend::Answer KvmBackend::answer_failure(const Watch& watch, std::string& detail) const {

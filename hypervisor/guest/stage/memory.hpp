@@ -36,4 +36,7 @@ inline constexpr std::array<MemoryRange, 6> restored_ranges{{
     {layout::supervisor, layout::page},
 }};
 
+/// The stage's page tables map no physical address from here up: while they are whole, nobody can write there.
+inline constexpr std::uint64_t mapped_end = layout::supervisor + layout::page;
+
 }  // namespace faultline::guest

@@ -1,0 +1,201 @@
+#include "hypervisor/guest/stage/stage.hpp"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "hypervisor/guest/image.hpp"
+#include "hypervisor/guest/stage/identify.hpp"
+#include "hypervisor/guest/stage/memory.hpp"
+
+namespace faultline::guest {
+namespace {
+
+const Stage& stage() { return *stage_of(World::Bare, Mode::Long64); }
+
+template <typename T>
+T get(std::uint64_t address) {
+    T value;
+    std::memcpy(&value, stage().memory.data() + address, sizeof value);
+    return value;
+}
+
+/// The page table entry in force for an address, by a walk through the tables.
+std::uint64_t entry_of(std::uint64_t address) {
+    std::uint64_t entry = stage().cr3;
+    for (unsigned shift = 39; shift >= 12; shift -= 9) {
+        entry = get<std::uint64_t>((entry & ~0xFFFull) + (address >> shift & 0x1FF) * 8);
+        if (!(entry & 1)) return 0;
+    }
+    return entry;
+}
+
+constexpr std::uint64_t present = 1, writable = 2, user = 4, accessed_and_dirty = 0x60;
+
+TEST(Stage, OnlyBareLong64Exists) {
+    EXPECT_NE(stage_of(World::Bare, Mode::Long64), nullptr);
+    EXPECT_EQ(stage_of(World::Svm, Mode::Long64), nullptr);
+    EXPECT_EQ(stage_of(World::Bare, Mode::Real16), nullptr);
+}
+
+TEST(Stage, PagesHaveTheLayoutsPermissions) {
+    const std::pair<std::uint64_t, std::uint64_t> expected[] = {
+        {0, 0},
+        {layout::page_tables, present | writable},
+        {layout::tss, present | writable},
+        {layout::text, present | writable},
+        {layout::params, present | writable},
+        {layout::tape + 0x3000, present | writable},
+        {layout::rsp0_top - 1, present | writable},
+        {layout::df_top - 1, present | writable},
+        {layout::df_top, 0},
+        {layout::code, present | writable | user},
+        {layout::code + layout::page, 0},
+        {layout::stack_bottom - 1, 0},
+        {layout::stack_bottom, present | writable | user},
+        {layout::stack_top, present | writable | user},
+        {layout::stack_bottom + 0x2000, 0},
+        {layout::hole_below, 0},
+        {layout::data, present | writable | user},
+        {layout::data + layout::data_size - 1, present | writable | user},
+        {layout::hole, 0},
+        {layout::readonly, present | user},
+        {layout::supervisor, present | writable},
+        {mapped_end, 0},
+    };
+    for (const auto& [address, permissions] : expected) {
+        const std::uint64_t entry = entry_of(address);
+        EXPECT_EQ(entry & (present | writable | user), permissions) << std::hex << address;
+        if (permissions) {
+            EXPECT_EQ(entry & ~0xFFFull, address & ~0xFFFull);
+            EXPECT_EQ(entry & accessed_and_dirty, accessed_and_dirty) << std::hex << address;
+        }
+    }
+    for (std::uint64_t address = mapped_end; address < 0x20'0000; address += layout::page)
+        EXPECT_EQ(entry_of(address), 0u);
+}
+
+TEST(Stage, GatesLeadToTheirStubsAndOnlyDoubleFaultSwitchesStacks) {
+    for (const auto idt : {layout::idt_dpl0, layout::idt_dpl3})
+        for (unsigned vector = 0; vector < 256; ++vector) {
+            const auto low = get<std::uint64_t>(idt + 16 * vector), high = get<std::uint64_t>(idt + 16 * vector + 8);
+            EXPECT_EQ((low & 0xFFFF) | (low >> 48 & 0xFFFF) << 16 | high << 32,
+                      stage().symbols.stubs + stub_stride * vector);
+            EXPECT_EQ(low >> 16 & 0xFFFF, layout::kernel_cs);
+            EXPECT_EQ(low >> 32 & 7, vector == 8 ? 1u : 0u);
+            const bool open = idt == layout::idt_dpl3 &&
+                              (vector == 1 || vector == 3 || vector == 4 || (vector >= 0x20 && vector <= 0x2F));
+            EXPECT_EQ(low >> 40 & 0xFF, open ? 0xEEu : 0x8Eu) << vector;
+        }
+}
+
+TEST(Stage, PortsOutsideTheAllowedRangeAreDeniedAtCpl3) {
+    const std::uint64_t bitmap = layout::tss + get<std::uint16_t>(layout::tss + 0x66);
+    ASSERT_GE(stage().tr.limit, bitmap - layout::tss + 0x2000);
+    for (unsigned port = 0; port < 0x10000; ++port) {
+        const bool denied = get<std::uint8_t>(bitmap + port / 8) >> port % 8 & 1;
+        EXPECT_EQ(denied, port < layout::first_port || port > layout::last_allowed_port) << port;
+    }
+    EXPECT_EQ(get<std::uint8_t>(bitmap + 0x2000), 0xFF);
+}
+
+TEST(Stage, SegmentsAgreeWithTheirDescriptors) {
+    for (const auto& segment : {stage().cs, stage().ss, stage().ds, stage().tr}) {
+        const auto descriptor = get<std::uint64_t>(layout::gdt + (segment.selector & ~7u));
+        EXPECT_EQ((descriptor >> 40 & 0xFF) | (descriptor >> 52 & 0xF) << 8, segment.attributes) << segment.selector;
+        EXPECT_EQ((descriptor >> 16 & 0xFF'FFFF) | (descriptor >> 56) << 24, segment.base) << segment.selector;
+    }
+    EXPECT_EQ(stage().star, 0x0013'0008'0000'0000u);
+}
+
+TEST(Stage, TextFitsAndSyscallEntryIsJmpRcx) {
+    EXPECT_LE(stage().symbols.text_end, layout::params);
+    EXPECT_EQ(get<std::uint16_t>(stage().symbols.syscall_entry), 0xE1FF);
+    EXPECT_EQ(stage().lstar, stage().symbols.syscall_entry);
+    EXPECT_EQ(get<std::uint16_t>(stage().symbols.epilogue_end - 2), 0xE6u | layout::exit_port << 8);
+    // mov rax, dr7
+    EXPECT_EQ(get<std::uint32_t>(stage().symbols.epilogue_read_dr7) & 0xFFFFFF, 0xF8210Fu);
+}
+
+TEST(Stage, TapeStartsUnrecorded) {
+    Tape tape;
+    auto memory = stage().memory;
+    memory[layout::tape] = 2;
+    parse_tape(memory, tape);
+    ASSERT_EQ(tape.count, 2u);
+    EXPECT_EQ(tape.records[1], Record{});
+    EXPECT_EQ(tape.final.debugctl, not_recorded);
+}
+
+TEST(Stage, ApplyPlacesTheInitialStackAtRsp) {
+    Image image;
+    image.stack_count = 2;
+    image.stack = {0x1122, 0x3344};
+    image.params.entry_frame.rsp = layout::stack_top - 16;
+    auto memory = stage().memory;
+    guest::apply(image, memory);
+    std::uint64_t second;
+    std::memcpy(&second, memory.data() + layout::stack_top - 8, 8);
+    EXPECT_EQ(second, 0x3344u);
+}
+
+RC_GTEST_PROP(Stage, ApplyAndParseStayInsideMemoryWhateverTheySay, ()) {
+    Image image;
+    image.stack_count = *rc::gen::arbitrary<std::uint16_t>();
+    image.params.entry_frame.rsp =
+        *rc::gen::oneOf(rc::gen::arbitrary<std::uint64_t>(), rc::gen::inRange<std::uint64_t>(0xFFE00, 0x100200));
+    auto memory = stage().memory;
+    guest::apply(image, memory);
+    const auto count = *rc::gen::arbitrary<std::uint64_t>();
+    std::memcpy(memory.data() + layout::tape, &count, sizeof count);
+    Tape tape;
+    parse_tape(memory, tape);
+    RC_ASSERT(tape.count == std::min<std::uint64_t>(count, tape_capacity));
+}
+
+RC_GTEST_PROP(Stage, ShortMemoryIsAnEmptyTape, ()) {
+    const auto size = *rc::gen::inRange<std::size_t>(0, layout::tape + sizeof(RawTape));
+    const std::vector<std::uint8_t> memory(size, 0xFF);
+    Tape tape;
+    parse_tape(memory, tape);
+    RC_ASSERT(tape.count == 0u);
+}
+
+std::vector<std::uint8_t> memory_with(const Identity& identity) {
+    std::vector<std::uint8_t> memory(layout::ram_size);
+    std::memcpy(memory.data() + identity_address, &identity, sizeof identity);
+    return memory;
+}
+
+TEST(Identify, ReadsVendorAndFeatures) {
+    Identity identity{};
+    identity.cpuid[0] = {7, 0x68747541, 0x444D4163, 0x69746E65};  // AuthenticAMD
+    identity.cpuid[1].eax = 0x00A20F12;
+    identity.cpuid[2] = {0, 1u << 11, 1u << 24, 0};
+    identity.cpuid[3].eax = 0x8000'0008;
+    identity.cpuid[4].ecx = 1u << 26;
+    std::memcpy(&identity.cpuid[5], "  A processor  ", 16);
+    identity.debugctl = debugctl::btf;
+    const auto memory = memory_with(identity);
+    const Features features = features_of(memory);
+    EXPECT_EQ(features.vendor, Vendor::Amd);
+    EXPECT_EQ(features.signature, 0x00A20F12u);
+    EXPECT_TRUE(features.rtm && features.bus_lock_detect && features.dbext && features.btf);
+    EXPECT_EQ(brand_of(memory), "A processor");
+}
+
+TEST(Identify, LeavesAboveTheHighestDoNotCount) {
+    Identity identity{};
+    identity.cpuid[0] = {6, 0x756E6547, 0x6C65746E, 0x49656E69};  // GenuineIntel
+    identity.cpuid[2] = {0, ~0u, ~0u, 0};
+    identity.cpuid[4].ecx = ~0u;
+    const Features features = features_of(memory_with(identity));
+    EXPECT_EQ(features.vendor, Vendor::Intel);
+    EXPECT_FALSE(features.rtm || features.bus_lock_detect || features.dbext || features.btf);
+    EXPECT_EQ(brand_of(memory_with(identity)), "");
+}
+
+}  // namespace
+}  // namespace faultline::guest
