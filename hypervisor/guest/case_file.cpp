@@ -30,14 +30,14 @@ void read_flags(TableReader& table, ExpectedFlags& flags) {
     }
 }
 
-/// Strings that TOML gives us are names or numbers.
+/// A vector by name or number.
 void read_vector(TableReader& table, std::uint64_t& vector) {
     const auto* node = table.find("vector");
     const auto name = node ? node->value_exact<std::string_view>() : std::nullopt;
     if (const auto named = name ? vector_named(*name) : std::nullopt)
         vector = *named;
     else if (Vector number; node) {
-        table.read_node(*node, "expect.vector", number);
+        table.read_node(*node, table.name("vector"), number);
         vector = number.number;
     }
 }
@@ -52,7 +52,11 @@ void read_record(TableReader& table, ExpectedRecord& record) {
     table.read("dr6", record.dr6);
     table.read("dr7", record.dr7);
     read_flags(table, record.flags);
-    if (table.has("when")) table.read_enum("when", record.when.emplace(), vendor_names);
+    if (table.has("when")) {
+        enum class Only : std::uint8_t { Amd, Intel } only{};
+        table.read_enum("when", only, std::span(about_vendor_names).subspan(1));
+        record.when = only == Only::Amd ? Vendor::Amd : Vendor::Intel;
+    }
 }
 
 void read_final(TableReader& table, ExpectedFinal& final) {

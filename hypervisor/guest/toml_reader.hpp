@@ -54,11 +54,11 @@ public:
     /// A key that is absent leaves `value` alone.
     template <class T>
     void read(std::string_view key, T& value) {
-        if (const auto* node = find(key)) read_node(*node, path_ + std::string(key), value);
+        if (const auto* node = find(key)) read_node(*node, name(key), value);
     }
     template <class T>
     void read(std::string_view key, std::optional<T>& value) {
-        if (const auto* node = find(key)) read_node(*node, path_ + std::string(key), value.emplace());
+        if (const auto* node = find(key)) read_node(*node, name(key), value.emplace());
     }
 
     /// One of `names`, whose position is the enumerator.
@@ -83,23 +83,25 @@ public:
         if (array->size() > limit)
             return fail(*node, key, fmt::format("at most {} elements", limit), std::to_string(array->size()));
         for (std::size_t i = 0; i < array->size() && file_.ok(); ++i)
-            each((*array)[i], fmt::format("{}{}[{}]", path_, key, i));
+            each((*array)[i], fmt::format("{}[{}]", name(key), i));
     }
 
     /// Calls `each(TableReader&)` for the table below, if it is there.
     template <class F>
     void read_table(std::string_view key, F&& each) {
-        if (const auto* node = find(key)) read_below(*node, path_ + std::string(key), each);
+        if (const auto* node = find(key)) read_below(*node, name(key), each);
     }
     /// The same for each table of an array of tables.
     template <class F>
     void read_tables(std::string_view key, std::size_t limit, F&& each) {
-        read_array(key, limit, [&](const toml::node& node, const std::string& name) { read_below(node, name, each); });
+        read_array(key, limit, [&](const toml::node& node, const std::string& at) { read_below(node, at, each); });
     }
 
+    /// The key with the tables above it, as errors name it.
+    std::string name(std::string_view key) const { return path_ + std::string(key); }
     bool has(std::string_view key) const { return table_.contains(key); }
     void fail(const toml::node& at, std::string_view key, std::string_view expected, std::string_view found) {
-        file_.fail(at, path_ + std::string(key), expected, found);
+        file_.fail(at, name(key), expected, found);
     }
 
     /// A key that should be there.
