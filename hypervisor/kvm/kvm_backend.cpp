@@ -80,6 +80,7 @@ private:
     std::optional<Machine> machine_;
     const guest::Stage* stage_ = nullptr;  ///< what memory and machine were made for
     Condition condition_ = Condition::Broken;
+    bool woken_ = false;  ///< this run was sent an interrupt or NMI
 };
 
 tl::expected<void, guest::Unavailable> KvmBackend::restore(const guest::Stage& stage) {
@@ -164,6 +165,7 @@ Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& d
     machine_->set_registers(registers);
     kvm_run& exit = machine_->exit();
     exit.request_interrupt_window = 0;
+    woken_ = false;
     const Watch watch(exit.immediate_exit, options_.time_limit);
     Answer outcome;
     while (!outcome) outcome = machine_->enter() ? answer_exit(wake, detail) : answer_failure(watch, detail);
@@ -173,7 +175,8 @@ Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& d
 
 Condition KvmBackend::condition_after(Outcome outcome) {
     switch (outcome) {
-        case Outcome::Completed: return Condition::Orderly;
+        // What was injected may still wait for its delivery.
+        case Outcome::Completed: return woken_ ? Condition::Wild : Condition::Orderly;
         case Outcome::Shutdown:
         case Outcome::EntryFailure: return Condition::Broken;
         // An instruction that KVM could not emulate leaves a sound vCPU before it.
@@ -240,8 +243,12 @@ KvmBackend::Answer KvmBackend::answer_io() {
 
 KvmBackend::Answer KvmBackend::answer_halt(guest::Wake wake) {
     kvm_run& exit = machine_->exit();
-    if (wake == guest::Wake::Nmi && machine_->inject_nmi()) return std::nullopt;
+    if (wake == guest::Wake::Nmi && machine_->inject_nmi()) {
+        woken_ = true;
+        return std::nullopt;
+    }
     if (wake == guest::Wake::Interrupt && exit.if_flag) {
+        woken_ = true;
         // A #DB of the HLT itself comes first; the interrupt then waits until its handler returns.
         if (!exit.ready_for_interrupt_injection)
             exit.request_interrupt_window = 1;
