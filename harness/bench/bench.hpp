@@ -34,6 +34,7 @@ struct BenchFigures {
     double engine_programs_per_second = 0;  ///< end to end, one thread
     double engine_run_programs_per_second = 0;
     std::optional<double> unicorn_programs_per_second;
+    std::uint64_t unicorn_programs = 0;  ///< those that load no debug register: Unicorn dies of the others
     double jobs1_programs_per_second = 0, jobs2_programs_per_second = 0;
 };
 

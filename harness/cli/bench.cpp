@@ -69,6 +69,7 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                        {"engine_programs_per_second", f.engine_programs_per_second},
                        {"engine_run_programs_per_second", f.engine_run_programs_per_second},
                        {"unicorn_programs_per_second", number(f.unicorn_programs_per_second)},
+                       {"unicorn_programs", f.unicorn_programs},
                        {"jobs1_programs_per_second", f.jobs1_programs_per_second},
                        {"jobs2_programs_per_second", f.jobs2_programs_per_second},
                        {"rounds", o->bench.rounds},

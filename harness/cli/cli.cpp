@@ -66,6 +66,10 @@ int run(int argc, const char* const* argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+        if (app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-') {
+            fmt::print(stderr, "faultline: there is no command '{}' (see `faultline --help`)\n", one_line(argv[1]));
+            return static_cast<int>(Exit::Usage);
+        }
         std::string command = "faultline";
         for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
         fmt::print(stderr, "faultline: {} (see `{} --help`)\n", one_line(e.what()), command);

@@ -43,7 +43,8 @@ protected:
         return path(name);
     }
     Ran run(const std::string& arguments) const {
-        const std::string command = fmt::format("'{}' {} >'{}' 2>'{}'", FAULTLINE_BINARY, arguments, path("out"), path("err"));
+        const std::string command =
+            fmt::format("'{}' {} >'{}' 2>'{}'", FAULTLINE_BINARY, arguments, path("out"), path("err"));
         const int status = std::system(command.c_str());
         return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(path("out")), content(path("err"))};
     }
@@ -70,8 +71,8 @@ protected:
 TEST_F(Cli, WrongUseIsStatus64) {
     refuses("", 64, "subcommand");
     refuses("frobnicate", 64, "frobnicate");
-    refuses("explore --backend engine --db x.db", 64, "amount");
-    refuses("explore --backend engine --programs 5 --for 5s --db x.db", 64, "amount");
+    refuses("explore --backend engine --db x.db", 64, "--programs,--for");
+    refuses("explore --backend engine --programs 5 --for 5s --db x.db", 64, "--programs,--for");
     refuses("explore --backend engine --programs five --db x.db", 64, "programs");
     refuses("explore --backend engine --programs 5", 64, "--db");
     refuses("explore --backend engine --programs 5 --db x.db --colour blue", 64, "--colour");
@@ -96,11 +97,11 @@ TEST_F(Cli, BadCaseFilesAreStatus65) {
     const auto bad = [&](const std::string& text, const std::string& words) {
         refuses("run --backend engine " + write("bad.toml", text), 65, words);
     };
-    bad("ops = [", "bad.toml");                             // truncated
+    bad("ops = [", "bad.toml");  // truncated
     bad(std::string("\x00\xFF\x13garbage", 10), "bad.toml");
-    bad(program("'frobnicate reg=rax'"), "frobnicate");     // unknown op
-    bad(program("'mov-to-dr dr=99 from=rax'"), "99");       // field out of range
-    bad(program("'jmp to=op7'"), "op7");                    // reference to nothing
+    bad(program("'frobnicate reg=rax'"), "frobnicate");  // unknown op
+    bad(program("'mov-to-dr dr=99 from=rax'"), "99");    // field out of range
+    bad(program("'jmp to=op7'"), "op7");                 // reference to nothing
     bad("surprise = 1\n" + program("'nop'"), "surprise");
     bad(std::string(2'000'000, '#'), "larger");
     refuses("run --backend engine " + path("absent.toml"), 65, "absent.toml");
@@ -122,7 +123,8 @@ TEST_F(Cli, BadDatabasesAreStatus65AndStayAsTheyWere) {
     const std::string good = database();
     bad(write("short.db", content(good).substr(0, 4000)), "short.db");
     fs::copy(good, path("newer.db"));
-    SQLite::Database(path("newer.db"), SQLite::OPEN_READWRITE).exec("PRAGMA journal_mode = DELETE; PRAGMA user_version = 999");
+    SQLite::Database(path("newer.db"), SQLite::OPEN_READWRITE)
+        .exec("PRAGMA journal_mode = DELETE; PRAGMA user_version = 999");
     bad(path("newer.db"), "newer");
     SQLite::Database(path("other.db"), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec("CREATE TABLE t (x)");
     bad(path("other.db"), "another program");
@@ -154,7 +156,9 @@ TEST_F(Cli, ARecordThatWasTamperedWithIsStatus65) {
     const std::string good = database();
     SQLite::Database raw(good, SQLite::OPEN_READWRITE);
     raw.exec("INSERT OR IGNORE INTO cases VALUES (999, 'bad', 'bare', 'long64', 'ops = [''jmp to=op9'']')");
-    raw.exec("INSERT INTO divergences VALUES (999, 1, 999, 1, 'R', '', 'S', 'T', 'E', 'S', 999, '{', 0, 1, '', '', 'new', NULL)");
+    raw.exec(
+        "INSERT INTO divergences VALUES (999, 1, 999, 1, 'R', '', 'S', 'T', 'E', 'S', 999, '{', 0, 1, '', '', 'new', "
+        "NULL)");
     for (const char* command : {"replay", "explain", "minimise"})
         refuses(fmt::format("{} {} 999", command, good), 65, "999");
 }
@@ -169,7 +173,8 @@ TEST_F(Cli, ExploreSaysWhatItDidInJson) {
     const auto json = nlohmann::json::parse(ran.out, nullptr, false);
     ASSERT_TRUE(json.is_object()) << ran.out << ran.err;
     EXPECT_EQ(json["programs"], 200);
-    for (const char* key : {"order_dependent", "divergences", "errors", "not_modelled", "skipped", "programs_per_second"})
+    for (const char* key :
+         {"order_dependent", "divergences", "errors", "not_modelled", "skipped", "programs_per_second"})
         EXPECT_TRUE(json[key].is_number()) << key;
     EXPECT_TRUE(json["signatures"].is_array());
     ASSERT_FALSE(json["rules"].empty());

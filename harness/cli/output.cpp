@@ -128,7 +128,10 @@ void print_summary(const Summary& summary) {
         for (std::size_t v = 0; v < verdict_count; ++v)
             if (s.tally.by_verdict[v] > 0)
                 fmt::print("  {:16}{:>12}\n", name(static_cast<Verdict>(v)), s.tally.by_verdict[v]);
-        for (const auto& [reason, programs] : s.reasons) fmt::print("    {} ×{}\n", printable(reason), programs);
+        std::size_t shown = 0;
+        for (const auto& [reason, programs] : s.reasons)
+            if (++shown <= 20) fmt::print("    {} ×{}\n", printable(reason), programs);
+        if (shown > 20) fmt::print("    … and {} more reasons (--format json)\n", shown - 20);
     }
     fmt::print("{} programs in {:.1f} s ({:.0f}/s){}: {} finding{}, {} known\n", summary.programs, summary.seconds,
                static_cast<double>(summary.programs) / std::max(summary.seconds, 1e-9),

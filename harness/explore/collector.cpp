@@ -47,7 +47,12 @@ Result<void> Collector::take(const Sighting& sighting) {
     }
     SubjectSummary& subject = summary_.subjects[sighting.subject];
     ++subject.tally[verdict];
-    if (!sighting.reason.empty()) ++subject.reasons[fmt::format("{}: {}", name(verdict), sighting.reason)];
+    if (!sighting.reason.empty()) {
+        // A subject's own words may differ every time.
+        const std::string reason = fmt::format("{}: {}", name(verdict), sighting.reason);
+        const bool room = subject.reasons.size() < plan_.most_reasons || subject.reasons.contains(reason);
+        ++subject.reasons[room ? reason : fmt::format("{}: other reasons", name(verdict))];
+    }
     return keep(sighting, verdict, kase);
 }
 

@@ -38,7 +38,7 @@ public:
 
 protected:
     virtual bool lies() const { return true; }
-    unsigned runs_ = 0;   ///< since the machine was new
+    unsigned runs_ = 0;  ///< since the machine was new
 
 private:
     guest::Subject subject_{"liar", "1", "", "", ""};
@@ -77,8 +77,8 @@ TEST(OrderedQueue, ResultsComeInOrderHoweverTheyAreMade) {
             }
         });
     std::uint64_t result = 0, expected = 0;
-    for (auto taken = queue.take(result, std::chrono::seconds(10)); taken != OrderedQueue<std::uint64_t>::Take::Finished;
-         taken = queue.take(result, std::chrono::seconds(10))) {
+    for (auto taken = queue.take(result, std::chrono::seconds(10));
+         taken != OrderedQueue<std::uint64_t>::Take::Finished; taken = queue.take(result, std::chrono::seconds(10))) {
         ASSERT_EQ(taken, OrderedQueue<std::uint64_t>::Take::Taken);
         EXPECT_EQ(result, expected++);
     }
@@ -156,9 +156,11 @@ TEST(Explore, AKnownFindingIsCountedApart) {
 }
 
 TEST(Explore, AnUnavailableBackendIsSkippedWithItsReason) {
-    auto plan = plan_for([]() -> tl::expected<std::unique_ptr<guest::Backend>, guest::Unavailable> {
-        return tl::unexpected(guest::Unavailable{"no such thing"});
-    }, 10);
+    auto plan = plan_for(
+        []() -> tl::expected<std::unique_ptr<guest::Backend>, guest::Unavailable> {
+            return tl::unexpected(guest::Unavailable{"no such thing"});
+        },
+        10);
     const auto summary = explore(plan);
     ASSERT_FALSE(summary);
     EXPECT_EQ(summary.error().exit, Exit::Skipped);
@@ -167,14 +169,14 @@ TEST(Explore, AnUnavailableBackendIsSkippedWithItsReason) {
 
 TEST(Explore, AnInterruptedRunKeepsWhatItHas) {
     std::atomic<bool> stop{false};
-    auto plan = plan_for(factory<ForgetsBs>(), 1'000'000);
+    auto plan = plan_for(factory<ForgetsBs>(), 200'000);
     plan.shrink_runs = 0;
     plan.stop = &stop;
     plan.on_finding = [&](const FindingRow&) { stop = true; };
     const auto summary = explore(plan);
     ASSERT_TRUE(summary);
     EXPECT_TRUE(summary->interrupted);
-    EXPECT_LT(summary->programs, 1'000'000u);
+    EXPECT_LT(summary->programs, 200'000u);
     EXPECT_FALSE(summary->findings.empty());
 }
 
@@ -187,7 +189,7 @@ TEST(Explore, TheStoreHoldsTheFindingBeforeItIsAnnounced) {
     plan.store = &*store;
     unsigned announced = 0;
     plan.on_finding = [&](const FindingRow& finding) {
-        auto other = Store::open(path, Store::Access::Existing);   // another reader sees what is committed
+        auto other = Store::open(path, Store::Access::Existing);  // another reader sees what is committed
         ASSERT_TRUE(other);
         auto row = other->finding(finding.id);
         ASSERT_TRUE(row) << row.error().message;

@@ -19,6 +19,7 @@ struct Watch {
     std::uint64_t first = 0;
     std::uint8_t size = 1;
     bool on_stack = false;  ///< CPL3 only: `first` counts from the RSP that the program starts with
+    bool execute() const { return used && type == Type::Execute; }
     bool data() const { return used && (type == Type::Write || type == Type::ReadWrite); }
     bool io() const { return used && type == Type::Io; }
 };

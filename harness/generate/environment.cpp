@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "harness/generate/draft.hpp"
 #include "hypervisor/guest/op_fields.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
@@ -41,6 +43,10 @@ void Draft::environment() {
     if (random_.percent(50)) e.rflags |= random_.next() & rflags::arithmetic;
 
     watches();
+    // A code breakpoint that is never passed fills the tape: worth a look, not a tenth of all programs.
+    const bool executes = std::any_of(watches_.begin(), watches_.end(), [](const Watch& w) { return w.execute(); });
+    if (executes && e.policy.db == Policy::Db::Resume && !random_.percent(weights_.endless))
+        e.policy.db = Policy::Db::ResumeRf;
     e.dr6 = {std::nullopt, dr::dr6_reset};
     if (random_.percent(weights_.stale_dr6))
         e.dr6.literal |= random_.next() & (dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt);
@@ -229,8 +235,12 @@ void Draft::finish() {
     for (std::size_t i = 0; i < 4; ++i) {
         const Watch& w = watches_[i];
         if (!w.used) continue;
-        if (w.type == Watch::Type::Execute)
-            e.dr[i] = {OpRef{static_cast<std::uint16_t>(random_.below(end + 1u))}, random_.percent(4) ? 1ull : 0};
+        if (w.execute()) {
+            // Nor can the end be skipped.
+            const bool not_the_end = e.policy.db == Policy::Db::Skip && !random_.percent(weights_.endless);
+            e.dr[i] = {OpRef{static_cast<std::uint16_t>(random_.below(end + (not_the_end ? 0u : 1u)))},
+                       random_.percent(4) ? 1ull : 0};
+        }
         if (w.on_stack) e.dr[i].literal += rsp;
     }
 

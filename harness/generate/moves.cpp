@@ -150,7 +150,10 @@ void Draft::aim(ops::JmpReg& op) {
         prepare(op.reg, forward(2));
 }
 
-void Draft::aim(ops::Jrcxz&) { need_known(Gpr::Rcx); }
+void Draft::aim(ops::Jrcxz& op) {
+    need_known(Gpr::Rcx);
+    op.to = *forward(1).op;
+}
 
 void Draft::aim(ops::Pushf&) { pushed(); }
 void Draft::aim(ops::Push&) { pushed(); }

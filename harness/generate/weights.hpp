@@ -32,6 +32,7 @@ struct Weights {
     unsigned gates_dpl0 = 25;
     unsigned de = 30, btf = 3;
     unsigned policy_resume = 8, policy_skip = 22;  ///< the rest sets RF and resumes
+    unsigned endless = 10;                         ///< of code breakpoints that no policy gets past
     unsigned policy_keep_dr6 = 40, policy_clear_fault_rf = 40;
     unsigned start_tf = 33, start_rf = 15, start_if = 30, start_iopl3 = 15, start_df = 7;
     unsigned stale_dr6 = 40, start_gd = 8;
