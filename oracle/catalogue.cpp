@@ -1,0 +1,51 @@
+#include "oracle/catalogue.hpp"
+
+#include <vector>
+
+#include "oracle/chapters/debug/chapter.hpp"
+#include "oracle/verdict.hpp"
+
+namespace faultline::oracle {
+namespace {
+
+/// Rules of the judge itself: about whole runs, not about one op.
+constexpr RuleInfo judge_rules[] = {
+    {"EXE-001",
+     "debug",
+     "The subject runs every defined program to its end",
+     RuleVendor::Both,
+     RuleKind::Arch,
+     "Intel SDM vol 3 (325384-061, Dec 2016), Interrupt and Exception Handling: every exception of a program has a "
+     "handler here",
+     {}},
+    {"EXE-002",
+     "debug",
+     "Registers, flags, and the frame of an exception hold what the instructions computed",
+     RuleVendor::Both,
+     RuleKind::Arch,
+     "Intel SDM vol 2 (325383-061, Dec 2016) and AMD APM vol 3, each instruction's Operation; SDM vol 3, 64-Bit Mode "
+     "Stack Frame",
+     {}},
+};
+
+const std::vector<RuleInfo>& all() {
+    static const auto rules = [] {
+        std::vector<RuleInfo> list;
+        for (const auto& rule : debug::rule_table()) list.push_back(rule.info);
+        list.insert(list.end(), std::begin(judge_rules), std::end(judge_rules));
+        return list;
+    }();
+    return rules;
+}
+
+}  // namespace
+
+std::span<const RuleInfo> catalogue() { return all(); }
+
+const RuleInfo* find_rule(std::string_view id) {
+    for (const RuleInfo& rule : all())
+        if (rule.id == id) return &rule;
+    return nullptr;
+}
+
+}  // namespace faultline::oracle

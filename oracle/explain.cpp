@@ -1,0 +1,529 @@
+#include "oracle/explain.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "oracle/chapters/debug/chapter.hpp"
+#include "oracle/wording.hpp"
+
+namespace faultline::oracle {
+namespace {
+
+using namespace guest;
+namespace event = debug::event;
+namespace kind = debug::kind;
+using Response = debug::Response<Judging>;
+using Rules = std::vector<const debug::RuleEntry*>;
+
+constexpr std::string_view runs_to_its_end = "EXE-001", computes = "EXE-002";
+
+/// Rules that reject the response, primary first.
+Rules violated(const Step& step, const Response& seen) {
+    Rules rules;
+    for (const auto& rule : debug::rule_table())
+        if (rule.constrains && !rule.permits(step.pre, step.stim, seen, {})) rules.push_back(&rule);
+    std::stable_sort(rules.begin(), rules.end(), [](auto* a, auto* b) {
+        return std::pair(a->redundant, a->aspect) < std::pair(b->redundant, b->aspect);
+    });
+    return rules;
+}
+std::size_t weight(const Rules& rules) {
+    return static_cast<std::size_t>(std::count_if(rules.begin(), rules.end(), [](auto* r) { return !r->redundant; }));
+}
+
+int distance(const debug::Outcome& o, const Response& seen) {
+    const auto& r = o.response;
+    return (r.event != seen.event) * 64 + (r.vector != seen.vector) * 32 + (r.rip != seen.rip) * 16 +
+           (!o.rf_any && r.rf != seen.rf) * 8 + (((r.dr6 ^ seen.dr6) & ~o.dr6_any) != 0) * 4 + (r.dr7 != seen.dr7) * 2 +
+           (r.error != seen.error) + (r.tf != seen.tf);
+}
+/// The right response that comes nearest; its don't-care bits agree with `seen`.
+Response nearest(const Step& step, const Response& seen) {
+    debug::Outcomes right;
+    debug::outcomes(step.pre, step.stim, right);
+    const auto* best = std::min_element(right.begin(), right.end(), [&](const auto& a, const auto& b) {
+        return distance(a, seen) < distance(b, seen);
+    });
+    Response r = best->response;
+    r.dr6 ^= (r.dr6 ^ seen.dr6) & best->dr6_any;
+    if (best->rf_any) r.rf = seen.rf;
+    return r;
+}
+
+/// What nobody can see is taken from the nearest right response of the same event.
+Response with_hidden(const Step& step, Response seen) {
+    debug::Outcomes right;
+    debug::outcomes(step.pre, step.stim, right);
+    const debug::Outcome* model = nullptr;
+    for (const auto& o : right)
+        if (o.response.event == seen.event && (!model || distance(o, seen) < distance(*model, seen))) model = &o;
+    const bool done = seen.event == event::none || seen.event == event::trap;
+    if (model) {
+        seen.debugctl = model->response.debugctl, seen.held = model->response.held;
+        seen.shadow = model->response.shadow, seen.dr_value = model->response.dr_value;
+        return seen;
+    }
+    const bool db = seen.event != event::none && seen.event != event::fault && seen.event != event::delivered;
+    seen.debugctl = db ? 0 : step.pre.debugctl;
+    for (const auto& o : right)  // a completed MOV DR moved what it should
+        if (done && (o.response.event == event::none || o.response.event == event::trap))
+            seen.dr_value = o.response.dr_value;
+    return seen;
+}
+
+/// The op as if nothing had happened at it.
+Response uneventful(const Step& step) {
+    Response r{};
+    r.rip = step.stim.next, r.rf = step.stim.rf_after, r.tf = step.stim.tf_after;
+    r.dr6 = step.pre.dr6, r.dr7 = step.pre.dr7, r.debugctl = step.stim.debugctl_after;
+    debug::Outcomes right;
+    debug::outcomes(step.pre, step.stim, right);
+    for (const auto& o : right)
+        if (o.response.event == event::trap || o.response.event == event::none) {
+            r.dr_value = o.response.dr_value;
+            if (o.response.event == event::none) r.dr6 = o.response.dr6, r.dr7 = o.response.dr7;
+        }
+    return r;
+}
+
+/// The record as a response of kind `what` to the step.
+Response as_response(const Step& step, const Record& record, std::uint64_t what) {
+    Response r{};
+    r.event = what;
+    r.vector = record.vector;
+    r.error = what == event::fault ? record.error : 0;
+    r.rip = record.rip;
+    r.rf = record.rflags & rflags::rf;
+    r.tf = record.rflags & rflags::tf;
+    r.dr6 = record.vector == 1 ? record.dr6 : step.pre.dr6;
+    r.dr7 = record.vector == 1 ? record.dr7 : step.pre.dr7;
+    return with_hidden(step, r);
+}
+
+/// One reading of what the subject did.
+struct Reading {
+    const Failure* failure = nullptr;
+    std::size_t step = 0;  ///< in the failure's trail
+    Response seen{};
+    Rules rules;
+    bool missing = false;
+    std::size_t cost = ~std::size_t{0};
+
+    const Step& at() const { return failure->trail[step]; }
+};
+
+void consider(Reading& best, const Failure& failure, std::size_t step, const Response& seen, bool missing,
+              std::size_t penalty) {
+    Reading reading{&failure, step, seen, violated(failure.trail[step], seen), missing, 0};
+    if (reading.rules.empty() && !missing) penalty += 4;  // only the frame is wrong
+    reading.cost = 10 * weight(reading.rules) + penalty;
+    if (reading.cost < best.cost) best = reading;
+}
+
+/// First step after the last record that this way accounts for.
+std::size_t first_open(const Failure& failure) {
+    std::size_t first = failure.trail.size();
+    while (first > 0 && failure.trail[first - 1].record == failure.record) --first;
+    return first;
+}
+
+bool later_op_has(const Failure& failure, const Image& image, std::uint64_t rip) {
+    const auto& last = failure.trail.back();
+    if (rip == last.stim.rip || rip == last.stim.next) return false;
+    return rip > last.stim.next && rip <= image.end_address();
+}
+
+/// Every way to read `record` as the answer to one of the steps that are open.
+void read_record(Reading& best, const Failure& failure, const Image& image, const Record& record) {
+    const std::size_t first = first_open(failure), last = failure.trail.size() - 1;
+    constexpr std::uint64_t db_events[] = {event::code_db, event::gd_db, event::trap, event::icebp, event::delivered};
+    constexpr std::uint64_t other_events[] = {event::fault, event::delivered};
+    for (std::size_t i = first; i <= last; ++i) {
+        const Step& step = failure.trail[i];
+        const bool here = record.rip == step.stim.rip || record.rip == step.stim.next;
+        if (!here && i != last) continue;
+        const auto consider_as = [&](std::uint64_t what) {
+            if ((what == event::icebp) != (step.stim.kind == kind::icebp && record.vector == 1)) return;
+            if (what == event::delivered && step.stim.kind != kind::int_n && step.stim.kind != kind::int3 &&
+                step.stim.kind != kind::wake)
+                return;
+            consider(best, failure, i, as_response(step, record, what), false, here ? 0 : 15);
+        };
+        if (record.vector == 1)
+            for (const auto what : db_events) consider_as(what);
+        else
+            for (const auto what : other_events) consider_as(what);
+    }
+    if (failure.misfit == Misfit::Exception)
+        consider(best, failure, last, uneventful(failure.trail[last]), true,
+                 later_op_has(failure, image, record.rip) ? 1 : 30);
+}
+
+// --- Building the divergence ----------------------------------------------------------------------------------
+
+std::string hex(std::uint64_t value) { return fmt::format("{:X}h", value); }
+
+struct Builder {
+    const Case& subject_case;
+    Divergence d;
+
+    explicit Builder(const Case& c) : subject_case(c) {}
+
+    std::string op_text(std::size_t op) const {
+        if (op >= subject_case.ops.size()) return "the end";
+        return fmt::format("op{} `{}`", op, to_text(subject_case.ops[op]));
+    }
+    void place(const Step& step, std::string_view rule, std::string shape) {
+        d.rule = rule;
+        d.stimulus_class = stimulus_class(step.pre, step.stim, rule);
+        d.shape = std::move(shape);
+        d.op_index = step.op;
+    }
+    Divergence done(std::string_view statement) {
+        d.signature =
+            fmt::format("{}:{}/{}/{}/{}", signature_version, d.rule, d.stimulus_class, place_of(subject_case), d.shape);
+        d.title = fmt::format("{}: {} ({}: {})", op_text(d.op_index), d.shape, d.rule, statement);
+        return std::move(d);
+    }
+    void field(std::string name, std::string allowed, std::string seen) {
+        d.fields.push_back({std::move(name), std::move(allowed), std::move(seen)});
+    }
+};
+
+std::string_view statement_of(std::string_view rule) {
+    const RuleInfo* info = find_rule(rule);
+    return info ? info->statement : std::string_view{};
+}
+
+std::string allowed_text(const Step& step) {
+    debug::Outcomes right;
+    debug::outcomes(step.pre, step.stim, right);
+    std::vector<std::string> texts;
+    for (const auto& o : right) {
+        auto text = describe(o);
+        if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(std::move(text));
+    }
+    constexpr std::size_t shown = 4;
+    if (texts.size() > shown) {
+        const auto more = texts.size() - shown;
+        texts.resize(shown);
+        texts.push_back(fmt::format("{} more", more));
+    }
+    return fmt::format("{}", fmt::join(texts, " | "));
+}
+
+/// Differences between the frame a candidate had to show and the record, debug fields aside.
+std::string frame_difference(Builder& b, const Step& step, const Response& seen, const Record& record) {
+    State after = step.state;
+    if (seen.event == event::trap) {
+        after.rflags = step.effect.rflags, after.rflags_known = step.effect.rflags_known;
+        after.cs = step.effect.cs, after.ss = step.effect.ss;
+        for (unsigned i = 0; i < step.effect.register_count; ++i) {
+            const auto& write = step.effect.registers[i];
+            after.gpr[static_cast<std::size_t>(write.gpr)] = write.value;
+            const auto bit = static_cast<std::uint16_t>(1u << static_cast<unsigned>(write.gpr));
+            after.gpr_known = static_cast<std::uint16_t>(write.known ? after.gpr_known | bit : after.gpr_known & ~bit);
+        }
+    }
+    std::string shape;
+    const auto compare = [&](const char* name, std::uint64_t allowed, std::uint64_t found, std::uint64_t mask = ~0ull) {
+        if (((allowed ^ found) & mask) == 0) return;
+        if (shape.empty()) shape = name;
+        b.field(name, hex(allowed), hex(found));
+    };
+    compare("complete", 1, record.complete);
+    compare("cs", after.cs, record.cs);
+    compare("rflags", after.rflags, record.rflags, after.rflags_known & ~(rflags::rf | rflags::tf));
+    compare("ss", after.ss, record.ss);
+    if (after.known(Gpr::Rsp)) compare("rsp", after.reg(Gpr::Rsp), record.rsp);
+    if (after.known(Gpr::Rcx)) compare("rcx", after.reg(Gpr::Rcx), record.rcx);
+    compare("cr2", seen.event == event::fault && seen.vector == 14 ? step.effect.fault.cr2 : not_recorded, record.cr2);
+    if (record.vector != 1) {
+        compare("dr6", not_recorded, record.dr6);
+        compare("dr7", not_recorded, record.dr7);
+    }
+    return shape;
+}
+
+void debug_fields(Builder& b, const Response& allowed, const Response& seen) {
+    const auto compare = [&](const char* name, const std::string& right, const std::string& found) {
+        if (right != found) b.field(name, right, found);
+    };
+    const auto exception = [](const Response& r) { return r.event == event::none ? "none" : exception_name(r.vector); };
+    compare("exception", exception(allowed), exception(seen));
+    if (seen.event == event::none || allowed.event == event::none) return;
+    compare("error", hex(allowed.error), hex(seen.error));
+    compare("rip", hex(allowed.rip), hex(seen.rip));
+    compare("rf", allowed.rf ? "1" : "0", seen.rf ? "1" : "0");
+    compare("tf", allowed.tf ? "1" : "0", seen.tf ? "1" : "0");
+    compare("dr6", hex(allowed.dr6), hex(seen.dr6));
+    compare("dr7", hex(allowed.dr7), hex(seen.dr7));
+}
+
+/// The last MOV to DR6 or DR7 in the first `count` steps that took effect: where bits that no event changes came from.
+const Step* last_write(const std::vector<Step>& trail, std::size_t count, bool dr7) {
+    for (std::size_t i = count; i-- > 0;) {
+        const Step& step = trail[i];
+        const auto n = step.stim.dr_number;
+        if (step.stim.kind != kind::mov_dr || !step.stim.dr_write || (dr7 ? n != 5 && n != 7 : n != 4 && n != 6))
+            continue;
+        debug::Outcomes right;
+        debug::outcomes(step.pre, step.stim, right);
+        const auto what = right[step.chosen].response.event;
+        if (what == event::none || what == event::trap) return &step;
+    }
+    return nullptr;
+}
+
+struct Blame {
+    const Step* step = nullptr;
+    Rules rules;
+    Response allowed{}, seen{};
+};
+/// Bits of DR6 or DR7 that are wrong later on: the write that left them so, if that alone breaks a rule.
+std::optional<Blame> blame_write(const std::vector<Step>& trail, std::size_t count, bool dr7, std::uint64_t wrong) {
+    const Step* step = last_write(trail, count, dr7);
+    if (!step) return std::nullopt;
+    debug::Outcomes right;
+    debug::outcomes(step->pre, step->stim, right);
+    Blame blame{step, {}, right[step->chosen].response, right[step->chosen].response};
+    (dr7 ? blame.seen.dr7 : blame.seen.dr6) ^= wrong;
+    blame.rules = violated(*step, blame.seen);
+    if (blame.rules.empty()) return std::nullopt;
+    return blame;
+}
+
+void name_rules(Builder& b, const Rules& rules) {
+    for (std::size_t i = 1; i < rules.size(); ++i) b.d.other_rules.emplace_back(rules[i]->info.id);
+    std::sort(b.d.other_rules.begin(), b.d.other_rules.end());
+}
+
+/// A divergence about debug registers, laid at the door of the write that caused it where there is one.
+Divergence register_divergence(Builder& b, const std::vector<Step>& trail, std::size_t count, bool dr7,
+                               std::uint64_t allowed, std::uint64_t seen) {
+    b.field(dr7 ? "dr7" : "dr6", hex(allowed), hex(seen));
+    b.d.expected = fmt::format("{} {}", dr7 ? "DR7" : "DR6", hex(allowed));
+    b.d.seen = fmt::format("{} {}", dr7 ? "DR7" : "DR6", hex(seen));
+    if (const auto blame = blame_write(trail, count, dr7, allowed ^ seen)) {
+        const auto id = blame->rules.front()->info.id;
+        b.place(*blame->step, id, shape_of(*blame->step, blame->allowed, blame->seen));
+        name_rules(b, blame->rules);
+        return b.done(blame->rules.front()->info.statement);
+    }
+    const std::string_view id = dr7 ? "EXE-022" : "EXE-021";
+    b.place(trail.back(), id, dr7 ? "final.dr7" : "final.dr6");
+    return b.done(statement_of(id));
+}
+
+Divergence explain_reading(Builder& b, const Reading& reading, const Record* record) {
+    const Step& step = reading.at();
+    b.d.record_index = static_cast<std::uint16_t>(reading.failure->record);
+    b.d.expected = allowed_text(step);
+    b.d.seen = record ? describe(*record) : "no exception";
+    if (reading.missing && record) b.d.seen = "no exception; the next record is " + b.d.seen;
+    const Response allowed = nearest(step, reading.seen);
+    debug_fields(b, allowed, reading.seen);
+
+    if (reading.rules.empty()) {
+        const std::string shape = record ? frame_difference(b, step, reading.seen, *record) : "";
+        b.place(step, computes, "frame." + (shape.empty() ? "other" : shape));
+        return b.done(statement_of(computes));
+    }
+    // Bits that a #DB does not touch were wrong before it.
+    const std::uint64_t wrong6 = (allowed.dr6 ^ reading.seen.dr6), wrong7 = (allowed.dr7 ^ reading.seen.dr7);
+    const bool only_registers = reading.seen.event == allowed.event && reading.seen.rip == allowed.rip &&
+                                reading.seen.rf == allowed.rf && (wrong6 || wrong7);
+    if (only_registers && record && record->vector == 1) {
+        const bool dr7 = wrong6 == 0;
+        const auto blame = blame_write(reading.failure->trail, reading.step, dr7, dr7 ? wrong7 : wrong6);
+        const std::uint64_t untouched = dr7 ? ~dr::dr7_gd : ~(dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt);
+        if (blame && ((dr7 ? wrong7 : wrong6) & ~untouched) == 0) {
+            b.place(*blame->step, blame->rules.front()->info.id, shape_of(*blame->step, blame->allowed, blame->seen));
+            name_rules(b, blame->rules);
+            return b.done(blame->rules.front()->info.statement);
+        }
+    }
+    std::string shape = shape_of(step, allowed, reading.seen);
+    const bool late = reading.missing && record && record->vector == 1 && allowed.vector == 1 &&
+                      (allowed.dr6 & dr::dr6_b) != 0 && ((allowed.dr6 ^ record->dr6) & dr::dr6_b) == 0;
+    if (late) shape = "late-db";
+    b.place(step, reading.rules.front()->info.id, std::move(shape));
+    name_rules(b, reading.rules);
+    return b.done(reading.rules.front()->info.statement);
+}
+
+Divergence explain_outcome(Builder& b, const Failure& failure, const Image& image, const Tape& tape) {
+    // The op the subject stopped at, as far as its own RIP tells; else the first that could not pass in silence.
+    const Step* step = nullptr;
+    for (std::size_t i = first_open(failure); i < failure.trail.size() && !step; ++i)
+        if (failure.trail[i].stim.rip == tape.stop_rip) step = &failure.trail[i];
+    for (std::size_t i = first_open(failure); i < failure.trail.size() && !step; ++i) {
+        const Step& candidate = failure.trail[i];
+        debug::Outcomes right;
+        debug::outcomes(candidate.pre, candidate.stim, right);
+        const bool silent =
+            std::any_of(right.begin(), right.end(), [](const auto& o) { return o.response.event == event::none; });
+        if (!silent) step = &candidate;
+    }
+    if (!step) step = &failure.trail.back();
+    b.d.record_index = static_cast<std::uint16_t>(tape.count);
+    b.place(*step, runs_to_its_end, fmt::format("outcome={}", outcome_name(tape.outcome)));
+    b.d.expected =
+        failure.misfit == Misfit::Exception ? allowed_text(*step) : std::string(outcome_name(failure.expected));
+    b.d.seen = fmt::format("{} at RIP {:X}h{}{}", outcome_name(tape.outcome), tape.stop_rip,
+                           tape.detail.empty() ? "" : ": ", tape.detail);
+    b.field("outcome", std::string(outcome_name(failure.expected)), std::string(outcome_name(tape.outcome)));
+    (void)image;
+    return b.done(statement_of(runs_to_its_end));
+}
+
+Divergence explain_final(Builder& b, const Failure& failure, const Image& image, const Tape& tape) {
+    const State& s = failure.end;
+    const Final& f = tape.final;
+    const auto& trail = failure.trail;
+    b.d.record_index = static_cast<std::uint16_t>(tape.count);
+    if (f.dr6 != s.dr6) return register_divergence(b, trail, trail.size(), false, s.dr6, f.dr6);
+    if (f.dr7 != s.dr7) return register_divergence(b, trail, trail.size(), true, s.dr7, f.dr7);
+    const auto differ = [&](std::string name, std::uint64_t allowed, std::uint64_t seen) {
+        b.field(name, hex(allowed), hex(seen));
+        if (b.d.shape.empty()) b.d.shape = "final." + name;
+    };
+    constexpr std::string_view names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    const Step* culprit = &trail.back();
+    const std::uint64_t rflags_right = s.rflags | rflags::rf;
+    if ((f.rflags ^ rflags_right) & rflags::rf) {  // the end's #UD is a fault like any other
+        const Step& end = trail.back();
+        b.field("rflags", hex(rflags_right), hex(f.rflags));
+        b.d.expected = "RF 1 in the frame of the end's #UD";
+        b.d.seen = "RF 0";
+        b.place(end, "DBG-041", "rf=0");
+        return b.done(statement_of("DBG-041"));
+    }
+    for (unsigned i = 0; i < gpr_count; ++i) {
+        if (!(s.gpr_known >> i & 1) || f.gpr[i] == s.gpr[i]) continue;
+        differ(std::string(names[i]), s.gpr[i], f.gpr[i]);
+        for (std::size_t k = trail.size(); k-- > 0 && culprit == &trail.back();) {
+            const Effect& e = trail[k].effect;
+            if (e.kind == Kind::MovDr && !e.dr_write && static_cast<unsigned>(e.dr_gpr) == i) {
+                // What was read is what an earlier write left, or what the read itself got wrong.
+                const bool dr7 = e.dr_number == 5 || e.dr_number == 7;
+                if (e.dr_number > 3)
+                    if (blame_write(trail, k, dr7, s.gpr[i] ^ f.gpr[i]))
+                        return register_divergence(b, trail, k, dr7, s.gpr[i], f.gpr[i]);
+                debug::Outcomes right;
+                debug::outcomes(trail[k].pre, trail[k].stim, right);
+                Response seen = right[trail[k].chosen].response;
+                const Response allowed = seen;
+                seen.dr_value = f.gpr[i];
+                const Rules rules = violated(trail[k], seen);
+                if (!rules.empty() && (allowed.event == event::none || allowed.event == event::trap)) {
+                    b.place(trail[k], rules.front()->info.id, "value");
+                    name_rules(b, rules);
+                    b.d.expected = hex(s.gpr[i]), b.d.seen = hex(f.gpr[i]);
+                    return b.done(rules.front()->info.statement);
+                }
+            }
+            for (unsigned w = 0; w < e.register_count; ++w)
+                if (static_cast<unsigned>(e.registers[w].gpr) == i) culprit = &trail[k];
+        }
+        break;
+    }
+    if ((f.rflags ^ s.rflags) & s.rflags_known & ~rflags::rf) differ("rflags", rflags_right, f.rflags);
+    for (unsigned n = 0; n < 4; ++n)
+        if (f.dr[n] != s.dr[n]) differ(fmt::format("dr{}", n), s.dr[n], f.dr[n]);
+    if (f.cs != s.cs) differ("cs", s.cs, f.cs);
+    if (f.ss != s.ss) differ("ss", s.ss, f.ss);
+    if (f.cr4 != s.cr4) differ("cr4", s.cr4, f.cr4);
+    const auto debugctl = image.params.use_debugctl ? s.debugctl : not_recorded;
+    if (f.debugctl != debugctl) differ("debugctl", debugctl, f.debugctl);
+    const std::string shape = b.d.shape;
+    const bool tracing = shape == "final.debugctl";
+    b.d.expected = b.d.fields.empty() ? "" : b.d.fields.front().allowed;
+    b.d.seen = b.d.fields.empty() ? "" : b.d.fields.front().seen;
+    b.place(*culprit, tracing ? "EXE-043" : computes, shape.empty() ? "final.other" : shape);
+    return b.done(statement_of(b.d.rule));
+}
+
+bool hard(Outcome outcome) {
+    return outcome != Outcome::Completed && outcome != Outcome::WildRip && outcome != Outcome::DoubleFault &&
+           outcome != Outcome::TapeOverflow;
+}
+
+}  // namespace
+
+Divergence explain(const Case& subject_case, const Image& image, const Tape& tape,
+                   const std::vector<Failure>& failures) {
+    Builder b(subject_case);
+    Reading best;
+    for (const Failure& failure : failures) {
+        if (failure.trail.empty()) continue;
+        const bool more = failure.record < tape.count;
+        switch (failure.misfit) {
+            case Misfit::Exception:
+            case Misfit::Extra:
+                if (more)
+                    read_record(best, failure, image, tape.records[failure.record]);
+                else if (!hard(tape.outcome))
+                    consider(best, failure, failure.trail.size() - 1, uneventful(failure.trail.back()), true, 0);
+                break;
+            case Misfit::Outcome:
+            case Misfit::Final: break;
+        }
+    }
+    if (best.failure)
+        return explain_reading(b, best,
+                               best.failure->record < tape.count ? &tape.records[best.failure->record] : nullptr);
+    for (const Failure& failure : failures)
+        if (failure.misfit == Misfit::Final && !failure.trail.empty()) return explain_final(b, failure, image, tape);
+    return explain_outcome(b, failures.front(), image, tape);
+}
+
+void count_use(const std::vector<Step>& trail, RuleUse& use) {
+    const auto table = debug::rule_table();
+    debug::Outcomes right;
+    for (const Step& step : trail) {
+        debug::outcomes(step.pre, step.stim, right);
+        const Response r = right[step.chosen].response;
+        std::size_t applying[max_rules], count = 0;
+        for (std::size_t i = 0; i < table.size(); ++i) {
+            if (!table[i].applies(step.pre, step.stim)) continue;
+            ++use.applied[i];
+            if (table[i].constrains && !table[i].redundant) applying[count++] = i;
+        }
+        std::array<bool, max_rules> decisive{};
+        const auto try_change = [&](const Response& changed) {
+            std::size_t rejecting = 0, which = 0;
+            for (std::size_t k = 0; k < count && rejecting < 2; ++k)
+                if (!table[applying[k]].permits(step.pre, step.stim, changed, {})) ++rejecting, which = applying[k];
+            if (rejecting == 1) decisive[which] = true;
+        };
+        const auto change = [&](auto edit) {
+            Response changed = r;
+            edit(changed);
+            try_change(changed);
+        };
+        change([&](Response& c) {
+            c.event = c.event == event::none ? event::trap : event::none, c.vector = c.event == event::none ? 0 : 1;
+        });
+        change([](Response& c) { c.event = event::fault, c.vector = 13; });
+        change([](Response& c) { ++c.vector; });
+        change([](Response& c) { c.error ^= 1; });
+        change([](Response& c) { c.rip ^= 1; });
+        change([](Response& c) { c.rf = !c.rf; });
+        change([](Response& c) { c.tf = !c.tf; });
+        for (const unsigned bit : {0u, 1u, 2u, 3u, 4u, 11u, 12u, 13u, 14u, 15u, 16u})
+            change([&](Response& c) { c.dr6 ^= 1ull << bit; });
+        for (const unsigned bit : {0u, 10u, 11u, 12u, 13u}) change([&](Response& c) { c.dr7 ^= 1ull << bit; });
+        change([](Response& c) { c.debugctl ^= 2; });
+        change([](Response& c) { c.dr_value ^= 1; });
+        for (const unsigned bit : {0u, 1u, 2u, 3u, 14u}) change([&](Response& c) { c.held ^= 1ull << bit; });
+        change([](Response& c) { c.shadow = !c.shadow; });
+        for (std::size_t i = 0; i < table.size(); ++i) use.decisive[i] += decisive[i];
+    }
+}
+
+}  // namespace faultline::oracle

@@ -1,0 +1,430 @@
+#include "oracle/search.hpp"
+
+#include <algorithm>
+
+#include "hypervisor/guest/stage/stage.hpp"
+
+namespace faultline::oracle {
+namespace {
+
+using namespace guest;
+namespace event = debug::event;
+namespace kind = debug::kind;
+
+constexpr std::uint64_t vector_db = 1, vector_nmi = 2, vector_ud = 6, vector_df = 8, vector_pf = 14;
+
+/// Stubs that cannot stand an INT n: they expect an error code, or take #UD at the end for the program's end.
+bool stub_misreads(std::uint64_t vector) { return pushes_error(vector) || vector == vector_ud; }
+
+/// The event interrupts its handler's first instruction with what it left unreported.
+bool leaves_trap_for_handler(const debug::Response<Judging>& r) {
+    return r.held != 0 && r.event != event::none && r.event != event::trap;
+}
+
+}  // namespace
+
+Search::Search() { pending_.reserve(max_candidates); }
+
+Search::Result Search::run(const Case& subject_case, const Image& image, const Tape& tape, bool keep) {
+    const Walk walk(image, tape.features);
+    case_ = &subject_case;
+    tape_ = &tape;
+    walk_ = &walk;
+    keep_ = keep;
+    why_ = nullptr;
+    total_steps_ = 0;
+    pending_.clear();
+    trail_.clear();
+    failures_.clear();
+    for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = static_cast<std::uint8_t>(i + 1);
+
+    Result result = Result::Misfits;
+    if (const char* why = walk.start(*current_)) {
+        why_ = why;
+        result = Result::NotModelled;
+    } else {
+        for (;;) {
+            const Advance step = advance();
+            if (step == Advance::On) continue;
+            if (step == Advance::Fits) {
+                result = Result::Fits;
+                break;
+            }
+            // A way that cannot be followed leaves the case undecided, unless another one fits.
+            if (step == Advance::NotModelled) result = Result::NotModelled;
+            if (take_pending() == Advance::Dead) break;
+        }
+    }
+    for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = 0;
+    walk_ = nullptr;
+    return result;
+}
+
+Search::Advance Search::take_pending() {
+    if (pending_.empty()) return Advance::Dead;
+    *current_ = pending_.back();
+    pending_.pop_back();
+    if (keep_) {
+        trail_.resize(current_->trail);
+        if (!trail_.empty()) trail_.back().chosen = current_->chosen;
+    }
+    return Advance::On;
+}
+
+void Search::fail(Misfit misfit, std::uint32_t reached, Outcome expected) {
+    if (!keep_) return;
+    if (!failures_.empty() && failures_.front().record > reached) return;
+    if (!failures_.empty() && failures_.front().record < reached) failures_.clear();
+    if (failures_.size() < max_failures)
+        failures_.push_back({misfit, reached, expected, misfit == Misfit::Final ? trial_->state : State{}, trail_});
+}
+
+/// What happens at the candidate's RIP when nothing about debugging interferes. False: nobody can say.
+bool Search::effect_at(const Candidate& c, Effect& effect, bool& at_end) {
+    const State& s = c.state;
+    const Image& image = walk_->image();
+    const auto offset = s.rip - layout::code;
+    at_end = s.rip == image.end_address();
+    if (offset < image.code_size && op_at_[offset]) {
+        const unsigned op = op_at_[offset] - 1u;
+        effect = effect_of(case_->ops[op], {s, image, image.op_address(op + 1), case_->environment.gates});
+        if (effect.unmodelled) why_ = effect.why;
+        return !effect.unmodelled;
+    }
+    effect = {};
+    effect.next = s.rip;
+    effect.rflags = s.rflags & ~rflags::rf;
+    effect.rflags_known = s.rflags_known;
+    effect.cpl = s.cpl, effect.cs = s.cs, effect.ss = s.ss;
+    effect.debugctl = s.debugctl, effect.cr4 = s.cr4;
+    if (at_end) {  // UD2
+        effect.faults = true;
+        effect.fault.vector = static_cast<std::uint8_t>(vector_ud);
+        return true;
+    }
+    if (s.rip == image.stage->symbols.syscall_entry && s.cpl == 0) {  // jmp rcx
+        if (!s.known(Gpr::Rcx)) {
+            why_ = "SYSCALL's return address is unknown";
+            return false;
+        }
+        effect.next = s.reg(Gpr::Rcx);
+        effect.branch = true;
+        return true;
+    }
+    const auto page = page_access(s.rip);
+    const bool user = s.cpl == 3;
+    if (page.present && (!user || page.user)) {
+        why_ = "the program leaves its ops";
+        return false;
+    }
+    // Neither NXE nor SMEP: the I/D bit stays 0. Intel SDM vol 3, "Page-Fault Exceptions".
+    effect.faults = true;
+    effect.fault = {static_cast<std::uint8_t>(vector_pf), (page.present ? 1u : 0u) | (user ? 4u : 0u), s.rip};
+    return true;
+}
+
+Search::Advance Search::advance() {
+    Candidate& c = *current_;
+    if (++c.steps > max_steps || ++total_steps_ > 4 * max_steps) return not_modelled("the program runs for too long");
+    if (c.wakes != Candidate::Wakes::No) return wake();
+    Effect effect;
+    bool at_end = false;
+    if (!effect_at(c, effect, at_end)) return not_modelled(why_);
+    if (effect.kind != Kind::Ordinary || effect.access_count != 0) {
+        if (walk_->reads_clobbered(c, effect))
+            return not_modelled("the program reads stack bytes that an exception frame has overwritten");
+    }
+    if (effect.kind == Kind::IntN && !effect.faults) {
+        if (stub_misreads(effect.vector)) return not_modelled("INT n of a vector whose stub expects an exception");
+        if (effect.vector == vector_db && c.state.dr7 & dr::dr7_gd)
+            return not_modelled("INT 1 under general detect stops the stage's own handler");
+    }
+    return branch(effect, at_end);
+}
+
+Search::Advance Search::branch(const Effect& effect, bool at_end) {
+    Candidate& c = *current_;
+    const auto pre = debug::pre_of(c.state, c.carried, walk_->features());
+    const auto stim = debug::stimulus_of(c.state, c.carried, effect);
+    debug::outcomes(pre, stim, outcomes_);
+    if (keep_) keep_step(pre, stim, effect);
+
+    // The usual op: it completes, nothing is open.
+    if (outcomes_.size() == 1 && outcomes_[0].response.event == event::none && effect.kind != Kind::Hlt) {
+        const auto& r = outcomes_[0].response;
+        c.carried = {r.shadow, effect.kind == Kind::Rep && !effect.last_iteration, r.held};
+        c.state.dr6 = r.dr6, c.state.dr7 = r.dr7;
+        if (const char* why = walk_->complete_op(c, effect, r)) return not_modelled(why);
+        return Advance::On;
+    }
+
+    const std::size_t before = pending_.size();
+    bool stuck = false;
+    // Completions first, so that what the tape shows next is followed first.
+    for (std::size_t i = 0; i < outcomes_.size(); ++i) {
+        const auto& r = outcomes_[i].response;
+        if (r.event != event::none) continue;
+        *trial_ = c;
+        trial_->carried = {r.shadow, effect.kind == Kind::Rep && !effect.last_iteration, r.held};
+        trial_->state.dr6 = r.dr6, trial_->state.dr7 = r.dr7;
+        if (const char* why = walk_->complete_op(*trial_, effect, r)) return not_modelled(why);
+        if (effect.kind == Kind::Hlt) {
+            if (!wakes(c.state)) {
+                if (ends(Outcome::Halted) == Trial::Ends) return fits(i);
+                continue;
+            }
+            // Under TF the step trap comes before the event: the other outcome.
+            if (outcomes_.size() > 1) continue;
+            trial_->wakes = Candidate::Wakes::Must;
+        }
+        if (!keep_for_later(i)) return Advance::NotModelled;
+    }
+    std::uint64_t matched_event = ~0ull, matched_held = 0, matched_debugctl = 0;
+    for (std::size_t i = 0; i < outcomes_.size(); ++i) {
+        const auto& r = outcomes_[i].response;
+        if (r.event == event::none) continue;
+        // What tells two matching outcomes apart is on the record, but for this.
+        if (r.event == matched_event && r.held == matched_held && r.debugctl == matched_debugctl) continue;
+        const Trial trial = try_event(outcomes_[i], effect, at_end);
+        if (trial == Trial::Ends) return fits(i);
+        if (trial == Trial::NotModelled) stuck = true;
+        if (trial != Trial::Matches) continue;
+        if (!keep_for_later(i)) return Advance::NotModelled;
+        matched_event = r.event, matched_held = r.held, matched_debugctl = r.debugctl;
+    }
+    if (pending_.size() > before) {
+        take_pending();
+        return Advance::On;
+    }
+    if (stuck) return Advance::NotModelled;
+    // A way that got through the last op has said why it failed.
+    if (failures_.empty() || failures_.front().record < c.record || !(at_end || effect.kind == Kind::Hlt))
+        fail(Misfit::Exception, c.record);
+    return Advance::Dead;
+}
+
+Search::Advance Search::fits(std::size_t chosen) {
+    if (keep_) trail_.back().chosen = static_cast<std::uint32_t>(chosen);
+    return Advance::Fits;
+}
+
+bool Search::keep_for_later(std::size_t chosen) {
+    if (pending_.size() == max_candidates) {
+        why_ = "more than 64 states fit";
+        return false;
+    }
+    pending_.push_back(*trial_);
+    pending_.back().chosen = static_cast<std::uint32_t>(chosen);
+    pending_.back().trail = static_cast<std::uint32_t>(trail_.size());
+    return true;
+}
+
+void Search::keep_step(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, const Effect& effect) {
+    const auto& image = walk_->image();
+    const auto rip = current_->state.rip, offset = rip - layout::code;
+    auto op = trail_.empty() ? std::uint16_t{0} : trail_.back().op;
+    if (rip == image.end_address())
+        op = image.op_count;
+    else if (offset < image.code_size && op_at_[offset])
+        op = static_cast<std::uint16_t>(op_at_[offset] - 1);
+    trail_.push_back({pre, stim, op, current_->record, 0, current_->state, effect});
+}
+
+/// The tape ends the way this candidate does.
+Search::Trial Search::ends(Outcome outcome) {
+    const Candidate& c = *trial_;
+    if (c.record == tape_->count && tape_->outcome == outcome) return Trial::Ends;
+    fail(c.record < tape_->count ? Misfit::Extra : Misfit::Outcome, c.record, outcome);
+    return Trial::Differs;
+}
+
+/// #DB at `handler`'s first instruction for causes left over from the event's delivery.
+Search::Trial Search::nested_trap(State handler, std::uint64_t held) {
+    Candidate& c = *trial_;
+    if (c.record == tape_->count) return Trial::Differs;
+    Candidate inside;
+    inside.state = handler;
+    inside.carried.held = held;
+    debug::Outcomes right;
+    debug::outcomes(debug::pre_of(handler, inside.carried, walk_->features()),
+                    debug::stimulus_at_boundary(handler, kind::boundary), right);
+    const Record& record = tape_->records[c.record];
+    if (!oracle::fits(walk_->expected(inside, right[0], {}), record)) return Trial::Differs;
+    ++c.record;
+    walk_->react(inside, record);
+    c.state.dr6 = inside.state.dr6;
+    c.state.dr7 = inside.state.dr7;
+    c.state.debugctl = right[0].response.debugctl;
+    return Trial::Matches;
+}
+
+/// Whether the tape shows this event next; then *trial_ is the candidate behind it.
+Search::Trial Search::try_event(const debug::Outcome& outcome, const Effect& effect, bool at_end) {
+    const auto& r = outcome.response;
+    const bool nested = leaves_trap_for_handler(r), over = at_end && r.event == event::fault;
+    const std::uint32_t next = current_->record;
+    // Most outcomes are seen to differ without building the state behind them.
+    if (!nested && !over && next < tape_->count && next < tape_capacity) {
+        const Record& record = tape_->records[next];
+        const bool other = record.vector == vector_df || record.vector == vector_nmi;
+        if (!other && (record.vector != r.vector || record.rip != r.rip)) return Trial::Differs;
+    }
+    Candidate& c = *trial_;
+    c = *current_;
+    if (r.event == event::trap)
+        if (const char* why = walk_->complete_op(c, effect, r)) {
+            why_ = why;
+            return Trial::NotModelled;
+        }
+    const auto kept_debugctl = c.state.debugctl & ~3ull;
+    c.state.dr6 = r.dr6, c.state.dr7 = r.dr7, c.state.debugctl = kept_debugctl | r.debugctl;
+    c.carried = {};
+
+    switch (walk_->delivery(c, why_)) {
+        case Delivery::NotModelled: return Trial::NotModelled;
+        case Delivery::DoubleFault: {
+            if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
+            if (c.record == tape_->count) return Trial::Differs;
+            Expected df;
+            df.vector = vector_df;
+            df.only_vector = true;
+            if (!oracle::fits(df, tape_->records[c.record])) return Trial::Differs;
+            ++c.record;
+            return ends(Outcome::DoubleFault);
+        }
+        case Delivery::Possible: break;
+    }
+    const bool has_error = r.event == event::fault && pushes_error(r.vector);
+    if (nested) {
+        if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
+        const Trial inner = nested_trap(walk_->at_handler(c, r.vector, has_error), r.held);
+        if (inner != Trial::Matches) return inner;
+    }
+    if (over) return finish();
+    if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
+    if (c.record == tape_->count) return Trial::Differs;
+    if (effect.kind == Kind::Hlt && walk_->image().wake == Wake::Nmi && tape_->records[c.record].vector == vector_nmi)
+        return nmi_in_handler();
+
+    Expected expected = walk_->expected(c, outcome, effect);
+    if (nested && r.vector == vector_db) expected.dr6 = c.state.dr6, expected.dr7 = c.state.dr7, expected.dr6_any = 0;
+    if (outcome_left_open(effect)) expected.error_any = 2;
+    const Record& record = tape_->records[c.record];
+    if (!oracle::fits(expected, record)) return Trial::Differs;
+    walk_->clobber(c);
+    ++c.record;
+    if (!walk_->react(c, record)) return ends(Outcome::WildRip);
+    if (r.event == event::trap && c.state.rip == current_->state.rip) c.carried.held = r.held;
+    // HLT that was left by its own step trap, before or after the event that wakes it was raised.
+    if (effect.kind == Kind::Hlt && r.event == event::trap && wakes(current_->state)) c.wakes = Candidate::Wakes::May;
+    return Trial::Matches;
+}
+
+/// Whether a read-modify-write without LOCK faults on its read: #PF may then report W = 0 or 1. Intel SDM vol 3,
+/// "Page-Fault Exceptions", says "access causing the page fault".
+bool Search::outcome_left_open(const Effect& effect) const {
+    if (!effect.faults || effect.fault.vector != vector_pf) return false;
+    const auto offset = current_->state.rip - layout::code;
+    if (offset >= walk_->image().code_size || !op_at_[offset]) return false;
+    const Op& op = case_->ops[op_at_[offset] - 1u];
+    return std::holds_alternative<ops::AddMem>(op) || std::holds_alternative<ops::BtsMem>(op) ||
+           std::holds_alternative<ops::Cmpxchg>(op);
+}
+
+/// The end's #UD is delivered: the epilogue runs. General detect stops its first read of DR7.
+Search::Trial Search::finish() {
+    Candidate& c = *trial_;
+    if (c.state.dr7 & dr::dr7_gd) {
+        if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
+        if (c.record == tape_->count) {
+            fail(tape_->outcome == Outcome::Completed ? Misfit::Final : Misfit::Outcome, c.record);
+            return Trial::Differs;
+        }
+        Candidate inside;
+        inside.state = walk_->at_handler(c, vector_ud, false);
+        inside.state.rip = walk_->image().stage->symbols.epilogue_read_dr7;
+        Effect read;
+        read.kind = Kind::MovDr;
+        read.dr_number = 7;
+        read.rflags = inside.state.rflags;
+        debug::Outcomes right;
+        const auto pre = debug::pre_of(inside.state, {}, walk_->features());
+        const auto stim = debug::stimulus_of(inside.state, {}, read);
+        debug::outcomes(pre, stim, right);
+        if (keep_) trail_.push_back({pre, stim, walk_->image().op_count, c.record, 0, inside.state, read});
+        const Record& record = tape_->records[c.record];
+        if (!oracle::fits(walk_->expected(inside, right[0], read), record)) {
+            fail(Misfit::Exception, c.record);
+            if (keep_) trail_.pop_back();
+            return Trial::Differs;
+        }
+        ++c.record;
+        walk_->react(inside, record);
+        c.state.dr6 = inside.state.dr6;
+        c.state.dr7 = inside.state.dr7;
+        c.state.debugctl &= ~3ull;
+    }
+    if (ends(Outcome::Completed) != Trial::Ends) return Trial::Differs;
+
+    const State& s = c.state;
+    const Final& f = tape_->final;
+    bool same = f.cs == s.cs && f.ss == s.ss && f.dr6 == s.dr6 && f.dr7 == s.dr7 && f.dr == s.dr && f.cr4 == s.cr4 &&
+                ((f.rflags ^ (s.rflags | rflags::rf)) & (s.rflags_known | rflags::rf)) == 0 &&
+                f.debugctl == (walk_->image().params.use_debugctl ? s.debugctl : not_recorded);
+    for (unsigned i = 0; i < gpr_count; ++i) same = same && (f.gpr[i] == s.gpr[i] || !(s.gpr_known >> i & 1));
+    if (same) return Trial::Ends;
+    fail(Misfit::Final, c.record);
+    return Trial::Differs;
+}
+
+/// Whether the case's wake-up event ends HLT in this state. Backends raise it at once.
+bool Search::wakes(const State& state) const {
+    const Wake wake = walk_->image().wake;
+    return wake == Wake::Nmi || (wake == Wake::Interrupt && state.rflags & rflags::if_);
+}
+
+/// The NMI that wakes HLT finds the step trap delivered: it is taken before the #DB handler's first instruction.
+/// AMD APM vol 2, "Single Stepping", of external interrupts.
+Search::Trial Search::nmi_in_handler() {
+    Candidate& c = *trial_;
+    Candidate inside;
+    inside.state = walk_->at_handler(c, vector_db, false);
+    debug::Outcomes right;
+    debug::outcomes(debug::pre_of(inside.state, {}, walk_->features()),
+                    debug::stimulus_at_boundary(inside.state, kind::wake, vector_nmi), right);
+    if (!oracle::fits(walk_->expected(inside, right[0], {}), tape_->records[c.record])) return Trial::Differs;
+    ++c.record;
+    return ends(Outcome::WildRip);  // the NMI stub skips ops, and there are none in the stage
+}
+
+Search::Advance Search::wake() {
+    Candidate& c = *current_;
+    const auto vector = walk_->image().wake == Wake::Nmi ? vector_nmi : std::uint64_t{wake_vector};
+    const std::size_t before = pending_.size();
+    const bool may_miss = c.wakes == Candidate::Wakes::May;
+    c.wakes = Candidate::Wakes::No;
+    if (may_miss) {
+        *trial_ = c;
+        if (!keep_for_later(trail_.empty() ? 0 : trail_.back().chosen)) return Advance::NotModelled;
+    }
+    if (!may_miss || wakes(c.state)) {
+        const auto pre = debug::pre_of(c.state, c.carried, walk_->features());
+        const auto stim = debug::stimulus_at_boundary(c.state, kind::wake, static_cast<std::uint8_t>(vector));
+        debug::outcomes(pre, stim, outcomes_);
+        if (keep_) keep_step(pre, stim, {});
+        for (std::size_t i = 0; i < outcomes_.size(); ++i) {
+            const Trial trial = try_event(outcomes_[i], {}, false);
+            if (trial == Trial::Ends) return fits(i);
+            if (trial == Trial::NotModelled) return Advance::NotModelled;
+            if (trial == Trial::Matches && !keep_for_later(i)) return Advance::NotModelled;
+        }
+    }
+    if (pending_.size() == before) {
+        fail(Misfit::Exception, c.record);
+        return Advance::Dead;
+    }
+    take_pending();
+    return Advance::On;
+}
+
+}  // namespace faultline::oracle

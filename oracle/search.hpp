@@ -1,0 +1,96 @@
+// The search for a way through a program that fits a tape: every op multiplies the live candidates by the chapter's
+// outcomes, every record prunes them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "oracle/walk.hpp"
+
+namespace faultline::oracle {
+
+/// One op of one candidate's way, kept when the way must be explained or counted.
+struct Step {
+    debug::Pre<Judging> pre;
+    debug::Stimulus<Judging> stim;
+    std::uint16_t op = 0;      ///< ops.size() is the end; a stage instruction belongs to the op before it
+    std::uint32_t record = 0;  ///< records accounted for before it
+    std::uint32_t chosen = 0;  ///< outcome taken, in the order of `outcomes`; for the last step of a failure, none
+    guest::State state;        ///< before the op
+    guest::Effect effect;
+};
+
+/// Why a way ended without fitting.
+enum class Misfit : std::uint8_t {
+    Exception,  ///< at its last op the tape shows none of the outcomes
+    Extra,      ///< everything is done, and the tape shows one more record
+    Outcome,    ///< every record fits, the outcome does not
+    Final,      ///< everything fits but the final state
+};
+
+struct Failure {
+    Misfit misfit = Misfit::Exception;
+    std::uint32_t record = 0;
+    guest::Outcome expected = guest::Outcome::Completed;  ///< Misfit::Outcome
+    guest::State end;                                     ///< Misfit::Final: the state that was expected
+    std::vector<Step> trail;
+};
+
+class Search {
+public:
+    Search();
+
+    enum class Result : std::uint8_t { Fits, NotModelled, Misfits };
+    /// With `keep`, `trail()` is the way that fits, or `failures()` those that got furthest.
+    Result run(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape, bool keep);
+
+    const char* why_not() const { return why_; }
+    const std::vector<Step>& trail() const { return trail_; }
+    const std::vector<Failure>& failures() const { return failures_; }
+
+    static constexpr std::size_t max_candidates = 64, max_failures = 16;
+    static constexpr std::uint32_t max_steps = 4096;
+
+private:
+    enum class Advance : std::uint8_t { On, Fits, Dead, NotModelled };
+    enum class Trial : std::uint8_t { Matches, Ends, Differs, NotModelled };
+
+    Advance advance();
+    Advance branch(const guest::Effect& effect, bool at_end);
+    Trial try_event(const debug::Outcome& outcome, const guest::Effect& effect, bool at_end);
+    Trial nested_trap(guest::State handler, std::uint64_t held);
+    Trial finish();
+    Trial ends(guest::Outcome outcome);
+    Trial nmi_in_handler();
+    Advance fits(std::size_t chosen);
+    Advance wake();
+    bool wakes(const guest::State& state) const;
+    bool keep_for_later(std::size_t chosen);
+    void keep_step(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, const guest::Effect& effect);
+    Advance take_pending();
+    bool effect_at(const Candidate& candidate, guest::Effect& effect, bool& at_end);
+    bool outcome_left_open(const guest::Effect& effect) const;
+    void fail(Misfit misfit, std::uint32_t reached, guest::Outcome expected = guest::Outcome::Completed);
+    Advance not_modelled(const char* why) {
+        why_ = why;
+        return Advance::NotModelled;
+    }
+
+    const guest::Case* case_ = nullptr;
+    const guest::Tape* tape_ = nullptr;
+    const Walk* walk_ = nullptr;
+    bool keep_ = false;
+    const char* why_ = nullptr;
+
+    Candidate buffers_[2];
+    Candidate *current_ = &buffers_[0], *trial_ = &buffers_[1];
+    std::vector<Candidate> pending_;
+    debug::Outcomes outcomes_;
+    std::array<std::uint8_t, guest::layout::code_limit> op_at_{};  ///< op number + 1 at each op's first byte
+    std::uint32_t total_steps_ = 0;
+
+    std::vector<Step> trail_;
+    std::vector<Failure> failures_;
+};
+
+}  // namespace faultline::oracle

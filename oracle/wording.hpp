@@ -1,0 +1,31 @@
+// How stimuli, responses and their differences are named: in signatures, and to people.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "oracle/search.hpp"
+
+namespace faultline::oracle {
+
+/// "db", "gp", "pf", "v20"; for signatures.
+std::string vector_name(std::uint64_t vector);
+/// "#DB", "#GP", "vector 32"; for people.
+std::string exception_name(std::uint64_t vector);
+/// "internal-error", "shutdown", …
+std::string_view outcome_name(guest::Outcome outcome);
+
+/// The mechanism at work, not the mnemonic: "data-write-hit", "gd-read", … `rule` picks among several.
+std::string stimulus_class(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, std::string_view rule);
+
+/// How `seen` is wrong where `allowed` was right, as one word: "missing-db", "rf=0", "dr6.bs=1", ….
+std::string shape_of(const Step& step, const debug::Response<Judging>& allowed, const debug::Response<Judging>& seen);
+
+/// "#DB trap, RIP 20004h, RF 0, DR6 FFFF4FF0h, DR7 400h"; "no exception".
+std::string describe(const debug::Outcome& outcome);
+std::string describe(const guest::Record& record);
+
+/// The word of a signature for where a case ran: "bare-long64-cpl0".
+std::string place_of(const guest::Case& subject_case);
+
+}  // namespace faultline::oracle
