@@ -44,6 +44,13 @@ void DebugUnit::rearm() {
     }
 }
 
+std::uint64_t DebugUnit::data_pages() const {
+    std::uint64_t pages = 0;
+    for (unsigned n = 0; n < 4; ++n)
+        if ((read_mask_ | write_mask_) >> n & 1) pages |= 1ull << (address[n] >> 12) % 64;
+    return pages;
+}
+
 std::uint64_t DebugUnit::match_code(std::uint64_t rip) const {
     std::uint64_t hits = 0;
     for (unsigned n = 0; n < 4; ++n)

@@ -16,7 +16,6 @@ enum class DebugEvent : std::uint8_t { Condition, Icebp };
 
 class DebugUnit {
 public:
-    /// Plain registers: writing DR7 or CR4.DE must go through `set_dr7` and `set_de`, which recompute what is armed.
     std::array<std::uint64_t, 4> address{};
     std::uint64_t dr6 = guest::dr::dr6_reset;
     std::uint64_t debugctl = 0;
@@ -28,6 +27,7 @@ public:
     /// Causes due at the next boundary that lets a #DB through.
     std::uint64_t pending = 0;
 
+    /// DR7 and CR4.DE have setters: what is armed follows from them.
     std::uint64_t dr7() const { return dr7_; }
     void set_dr7(std::uint64_t value);
     void set_de(bool enabled);
@@ -38,6 +38,8 @@ public:
     bool code_armed() const { return code_mask_ != 0; }
     bool data_armed() const { return (read_mask_ | write_mask_) != 0; }
     bool io_armed() const { return io_mask_ != 0; }
+    /// Bit p modulo 64 for every page p with an armed data breakpoint. A range is aligned and so never leaves its page.
+    std::uint64_t data_pages() const;
 
     /// B0–B3 of the enabled instruction breakpoints at this linear address.
     std::uint64_t match_code(std::uint64_t rip) const;

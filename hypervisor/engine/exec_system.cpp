@@ -110,6 +110,7 @@ bool mov_to_dr(Machine& m, const Instruction& i) {
     const auto value = reg<std::uint64_t>(m, i.src);
     if (number < 4) {
         m.debug.address[number] = value;
+        m.breakpoints_changed();
         return true;
     }
     if (value >> 32) return m.raise_gp();

@@ -332,7 +332,8 @@ void Machine::breakpoints_changed() {
 }
 
 void Machine::access_checks_changed() {
-    checked_ = debug.data_armed() || (user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac);
+    const bool alignment = user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac;
+    checked_pages_ = alignment ? ~0ull : debug.data_pages();
 }
 
 }  // namespace faultline::engine

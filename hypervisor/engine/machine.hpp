@@ -137,7 +137,7 @@ struct Machine {
     template <class T>
     bool load(std::uint64_t linear, T& value, Via via = Via::Data) {
         const auto& entry = mmu.entry(linear, user_);
-        if (entry.read != page_of(linear) || crosses<T>(linear) || checked_) [[unlikely]]
+        if (entry.read != page_of(linear) || crosses<T>(linear) || checked(linear)) [[unlikely]]
             return load_slow(linear, &value, sizeof(T), via);
         std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
         return true;
@@ -145,7 +145,7 @@ struct Machine {
     template <class T>
     bool store(std::uint64_t linear, T value, Via via = Via::Data) {
         const auto& entry = mmu.entry(linear, user_);
-        if (entry.write != page_of(linear) || crosses<T>(linear) || checked_) [[unlikely]]
+        if (entry.write != page_of(linear) || crosses<T>(linear) || checked(linear)) [[unlikely]]
             return store_slow(linear, &value, sizeof(T), via);
         const std::uint64_t offset = linear % Memory::page_size;
         std::memcpy(entry.host + offset, &value, sizeof(T));
@@ -157,7 +157,7 @@ struct Machine {
     template <class T>
     bool load_to_modify(std::uint64_t linear, T& value, Via via = Via::Data) {
         const auto& entry = mmu.entry(linear, user_);
-        if (entry.write != page_of(linear) || crosses<T>(linear) || checked_) [[unlikely]]
+        if (entry.write != page_of(linear) || crosses<T>(linear) || checked(linear)) [[unlikely]]
             return may_write(linear, sizeof(T), via) && load_slow(linear, &value, sizeof(T), via);
         std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
         return true;
@@ -193,7 +193,7 @@ struct Machine {
     void set_cpl(std::uint8_t cpl);
     /// After a change of CR0, CR3, CR4 or EFER.
     void paging_changed();
-    /// After a change of DR7 or CR4.DE.
+    /// After a change of DR0–DR3, DR7 or CR4.DE.
     void breakpoints_changed();
     void saw(std::uint64_t debug_causes) {
         debug.seen |= debug_causes;
@@ -221,6 +221,8 @@ private:
         return linear % Memory::page_size > Memory::page_size - sizeof(T);
     }
 
+    bool checked(std::uint64_t linear) const { return checked_pages_ >> linear / Memory::page_size % 64 & 1; }
+
     Boundary boundary();
     bool execute_closely();
     bool take_fault();
@@ -246,7 +248,9 @@ private:
     std::uint64_t fetch_page_ = no_page;  ///< linear page that `code_page_` decodes
     Instruction scratch_;                 ///< an instruction that crosses a page is decoded anew each time
     bool user_ = false;
-    bool checked_ = false;  ///< #AC or data breakpoints: every access goes the slow way
+    /// Pages (by their number modulo 64) whose accesses go the slow way: they hold a data breakpoint's range, or
+    /// alignment is checked everywhere.
+    std::uint64_t checked_pages_ = 0;
     std::uint64_t steps_end_ = 0, clock_base_ = 0;
 };
 
