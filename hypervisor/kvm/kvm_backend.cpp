@@ -106,6 +106,7 @@ tl::expected<void, guest::Unavailable> KvmBackend::restore(const guest::Stage& s
     } else if (auto done = machine_->reset(stage); !done) {
         return done;
     }
+    condition_ = Condition::Orderly;
     return {};
 }
 
@@ -164,7 +165,6 @@ Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& d
     registers.rflags = guest::rflags::fixed1;
     machine_->set_registers(registers);
     kvm_run& exit = machine_->exit();
-    exit.request_interrupt_window = 0;
     woken_ = false;
     const Watch watch(exit.immediate_exit, options_.time_limit);
     Answer outcome;
@@ -202,10 +202,6 @@ KvmBackend::Answer KvmBackend::answer_exit(guest::Wake wake, std::string& detail
         case KVM_EXIT_IO: return answer_io();
         case KVM_EXIT_HLT: return answer_halt(wake);
         case KVM_EXIT_INTR: return std::nullopt;
-        case KVM_EXIT_IRQ_WINDOW_OPEN:
-            exit.request_interrupt_window = 0;
-            machine_->inject_interrupt(guest::wake_vector);
-            return std::nullopt;
         case KVM_EXIT_SHUTDOWN: return Outcome::Shutdown;
         case KVM_EXIT_FAIL_ENTRY:
             detail = fmt::format("hardware entry failure reason {:#x}", exit.fail_entry.hardware_entry_failure_reason);
@@ -242,23 +238,15 @@ KvmBackend::Answer KvmBackend::answer_io() {
 }
 
 KvmBackend::Answer KvmBackend::answer_halt(guest::Wake wake) {
-    kvm_run& exit = machine_->exit();
-    if (wake == guest::Wake::Nmi && machine_->inject_nmi()) {
-        woken_ = true;
-        return std::nullopt;
-    }
-    if (wake == guest::Wake::Interrupt && exit.if_flag) {
-        woken_ = true;
-        // A #DB of the HLT itself comes first; the interrupt then waits until its handler returns.
-        if (!exit.ready_for_interrupt_injection)
-            exit.request_interrupt_window = 1;
-        else
-            machine_->inject_interrupt(guest::wake_vector);
-        return std::nullopt;
-    }
-    // A trap on the HLT ends the halt without anyone's help.
+    // A trap on the HLT ends the halt without anyone's help. Sending the wake too would leave it to chance when it
+    // is taken, because an emulating module looks for events only now and then.
     if (machine_->exception_waiting()) return std::nullopt;
-    return Outcome::Halted;
+    if (wake == guest::Wake::None) return Outcome::Halted;
+    if (wake == guest::Wake::Interrupt && !machine_->exit().if_flag) return Outcome::Halted;
+    woken_ = true;
+    const bool sent =
+        wake == guest::Wake::Nmi ? machine_->inject_nmi() : machine_->inject_interrupt(guest::wake_vector);
+    return sent ? Answer{} : Outcome::Halted;
 }
 
 }  // namespace

@@ -243,8 +243,19 @@ TEST_F(Kvm, NmiWakesAHalt) {
     EXPECT_EQ(tape_.records[0].vector, 2u);
 }
 
+TEST_F(Kvm, StepTrapOfAHaltEndsItWithoutAWake) {
+    auto image = with_flags(image_of({hlt}), guest::rflags::fixed1 | guest::rflags::tf | guest::rflags::if_);
+    for (const auto wake : {guest::Wake::None, guest::Wake::Interrupt, guest::Wake::Nmi}) {
+        image.wake = wake;
+        run(image);
+        ASSERT_EQ(tape_.outcome, Outcome::Completed) << tape_.detail;
+        ASSERT_EQ(tape_.count, 1u);
+        EXPECT_EQ(tape_.records[0].vector, 1u);
+    }
+}
+
 TEST_F(Kvm, PortsReadAsZerosWithRepToo) {
-    // stc-free: mov edx, 80h; mov edi, data; mov ecx, 4; rep insb; in al, 80h
+    // mov edx, 80h; mov edi, data; mov ecx, 4; rep insb; in al, 80h
     auto image = image_of({{0xBA, 0x80, 0, 0, 0},
                            {0xBF, 0, 0, 4, 0},
                            {0xB9, 4, 0, 0, 0},
