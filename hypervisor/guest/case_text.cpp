@@ -131,13 +131,12 @@ void TomlFile::fail(std::uint32_t line, std::string message) {
 }
 
 std::string shown(const toml::node& node) {
-    constexpr std::size_t longest = 60;
     if (node.is_table()) return "a table";
     if (node.is_array()) return "an array";
     std::ostringstream out;
     node.visit([&](const auto& value) {
         if constexpr (toml::is_string<decltype(value)>)
-            out << '`' << value.get().substr(0, longest) << '`';
+            out << backquoted(value.get());
         else
             out << value;
     });

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <concepts>
 
 #include "hypervisor/guest/op_fields.hpp"
@@ -37,7 +38,7 @@ bool valid_struct(const T& op) {
     return result;
 }
 
-/// Packs fields side by side. The widths of an op's fields sum up to less than 64 bits, which `add` would show.
+/// Packs fields side by side; those of one op fit into 64 bits together.
 class KeyPacker {
 public:
     explicit KeyPacker(std::size_t op_index) { add(op_index, 8); }
@@ -61,6 +62,7 @@ public:
 
 private:
     void add(std::uint64_t value, unsigned width) {
+        assert(used_ + width <= 64);
         key_.bits |= value << used_;
         used_ += width;
     }
@@ -93,12 +95,6 @@ std::string_view next_word(std::string_view& text) {
     return word;
 }
 
-std::string quoted(std::string_view word) {
-    constexpr std::size_t longest = 60;
-    if (word.empty()) return "nothing";
-    return fmt::format("`{}{}`", word.substr(0, longest), word.size() > longest ? "…" : "");
-}
-
 template <class T>
 tl::expected<Op, std::string> parse_fields(std::string_view text) {
     T op{};
@@ -108,14 +104,15 @@ tl::expected<Op, std::string> parse_fields(std::string_view text) {
         const auto word = next_word(text);
         const auto equals = word.find('=');
         if (equals == std::string_view::npos || word.substr(0, equals) != name)
-            error = fmt::format("{}: expected `{}=` and {}, found {}", T::mnemonic, name, form(field), quoted(word));
+            error =
+                fmt::format("{}: expected `{}=` and {}, found {}", T::mnemonic, name, form(field), backquoted(word));
         else if (!parse(word.substr(equals + 1), field))
             error = fmt::format("{}: {}: expected {}, found {}", T::mnemonic, name, form(field),
-                                quoted(word.substr(equals + 1)));
+                                backquoted(word.substr(equals + 1)));
     });
     if (!error.empty()) return tl::unexpected(std::move(error));
     if (const auto rest = next_word(text); !rest.empty())
-        return tl::unexpected(fmt::format("{}: expected nothing more, found {}", T::mnemonic, quoted(rest)));
+        return tl::unexpected(fmt::format("{}: expected nothing more, found {}", T::mnemonic, backquoted(rest)));
     if (!valid_struct(op))
         return tl::unexpected(
             fmt::format("{}: expected values that {} can have, found others", T::mnemonic, T::summary));
@@ -147,7 +144,8 @@ tl::expected<Op, std::string> parse_op(std::string_view text) {
     const auto mnemonic = next_word(text);
     for (const auto& entry : table())
         if (entry.info.mnemonic == mnemonic) return entry.parse(text);
-    return tl::unexpected(fmt::format("expected an op (`faultline list ops` names them), found {}", quoted(mnemonic)));
+    return tl::unexpected(
+        fmt::format("expected an op (`faultline list ops` names them), found {}", backquoted(mnemonic)));
 }
 
 bool valid(const Op& op) {

@@ -156,6 +156,14 @@ bool parse(std::string_view text, bool& value) {
     return true;
 }
 
+std::string backquoted(std::string_view text) {
+    if (text.empty()) return "nothing";
+    std::size_t length = std::min<std::size_t>(text.size(), 60);
+    const auto within_character = [&](std::size_t at) { return at < text.size() && (text[at] & 0xC0) == 0x80; };
+    while (length > 0 && within_character(length)) --length;
+    return fmt::format("`{}{}`", text.substr(0, length), length < text.size() ? "…" : "");
+}
+
 std::string vector_name(std::uint64_t vector) {
     if (vector < vector_names.size() && !vector_names[vector].empty()) return std::string(vector_names[vector]);
     return to_text(vector);

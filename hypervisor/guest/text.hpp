@@ -66,6 +66,9 @@ inline std::string_view to_text(Vendor value) {
     return vendor_names[static_cast<std::size_t>(value) % vendor_names.size()];
 }
 
+/// Some input as an error message shows it: in back quotes, cut after 60 bytes; "nothing" when empty.
+std::string backquoted(std::string_view text);
+
 /// "#DB" for vectors with a name, else the number.
 std::string vector_name(std::uint64_t vector);
 /// The inverse of vector_name's names only.

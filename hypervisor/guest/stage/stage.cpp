@@ -108,17 +108,12 @@ void put_tss(Memory& memory) {
         memory[layout::tss + tss_bitmap + port / 8] &= static_cast<std::uint8_t>(~(1u << port % 8));
 }
 
-bool callable_from_cpl3(unsigned vector) {
-    return vector == 1 || vector == 3 || vector == 4 ||
-           (vector >= layout::first_int_vector && vector <= layout::last_int_vector);
-}
-
 void put_idt(Memory& memory, std::uint64_t idt, bool dpl3_gates) {
     constexpr std::uint64_t interrupt_gate = 0x8E00, dpl3_gate = 0x6000;
     for (unsigned vector = 0; vector < 256; ++vector) {
         const std::uint64_t stub = layout::text + stub_stride * vector;
         const std::uint64_t ist = vector == 8 ? 1 : 0;
-        const std::uint64_t type = interrupt_gate | (dpl3_gates && callable_from_cpl3(vector) ? dpl3_gate : 0);
+        const std::uint64_t type = interrupt_gate | (dpl3_gates && layout::callable_from_cpl3(vector) ? dpl3_gate : 0);
         put(memory, idt + 16 * vector,
             (stub & 0xFFFF) | std::uint64_t{layout::kernel_cs} << 16 | (ist | type) << 32 |
                 (stub >> 16 & 0xFFFF) << 48);

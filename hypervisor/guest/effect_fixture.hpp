@@ -1,0 +1,77 @@
+// A state at op 0 of a small program, and what is expected of an effect in it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "hypervisor/guest/assemble.hpp"
+#include "hypervisor/guest/effect.hpp"
+#include "hypervisor/guest/op.hpp"
+
+namespace faultline::guest {
+
+constexpr std::uint64_t here = layout::code, data = layout::data, stack = layout::stack_top;
+constexpr std::uint64_t noncanonical = 0x8000'0000'0000;
+
+/// A state at op 0 in which an op's effect is asked for.
+struct EffectFixture : testing::Test {
+    EffectFixture() {
+        state.rip = here;
+        state.cs = layout::kernel_cs;
+        state.ss = layout::kernel_ss;
+        state.gpr[4] = stack;
+        state.cr4 = 0x20;
+        EXPECT_TRUE(assemble({.ops = {ops::Nop{}, ops::Nop{}}}, image));
+    }
+    void user() {
+        state.cpl = 3;
+        state.cs = layout::user_cs;
+        state.ss = layout::user_ss;
+    }
+    std::uint64_t& reg(Gpr r) { return state.gpr[static_cast<std::size_t>(r)]; }
+    void unknown(Gpr r) { state.gpr_known &= static_cast<std::uint16_t>(~(1u << static_cast<unsigned>(r))); }
+    Effect effect(const Op& op, Gates gates = Gates::Dpl3) {
+        return effect_of(op, {.state = state, .image = image, .fallthrough = here + 1, .gates = gates});
+    }
+    /// A quadword on the stack at RSP + offset.
+    void lay(std::uint64_t offset, std::uint64_t value) { state.memory.write(reg(Gpr::Rsp) + offset, value, 8, true); }
+    void lay_frame(std::uint64_t rip, std::uint64_t cs, std::uint64_t flags, std::uint64_t rsp, std::uint64_t ss) {
+        lay(0, rip), lay(8, cs), lay(16, flags), lay(24, rsp), lay(32, ss);
+    }
+    State state;
+    Image image;
+};
+
+inline void expect_fault(const Effect& e, std::uint8_t vector, std::uint32_t error = 0, std::uint64_t cr2 = 0) {
+    EXPECT_FALSE(e.unmodelled) << e.why;
+    ASSERT_TRUE(e.faults);
+    EXPECT_EQ(e.fault.vector, vector);
+    EXPECT_EQ(e.fault.error, error);
+    EXPECT_EQ(e.fault.cr2, cr2);
+}
+
+inline void expect_completes(const Effect& e) {
+    EXPECT_FALSE(e.unmodelled) << e.why;
+    EXPECT_FALSE(e.faults) << "vector " << int{e.fault.vector};
+}
+
+inline void expect_accesses(const Effect& e, std::initializer_list<Access> expected) {
+    ASSERT_EQ(e.access_count, expected.size());
+    for (std::size_t i = 0; const auto& access : expected) {
+        EXPECT_EQ(e.access[i].address, access.address) << i;
+        EXPECT_EQ(e.access[i].length, access.length) << i;
+        EXPECT_EQ(e.access[i].write, access.write) << i;
+        ++i;
+    }
+}
+
+/// The value an effect leaves in a register; ~0 − 1 when it leaves it alone or unknown.
+inline std::uint64_t written(const Effect& e, Gpr gpr) {
+    for (std::size_t i = e.register_count; i-- > 0;)
+        if (e.registers[i].gpr == gpr && e.registers[i].known) return e.registers[i].value;
+    return ~1ull;
+}
+
+}  // namespace faultline::guest
