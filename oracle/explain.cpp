@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "oracle/chapters/debug/chapter.hpp"
+#include "oracle/reading.hpp"
 #include "oracle/wording.hpp"
 
 namespace faultline::oracle {
@@ -15,152 +15,7 @@ namespace {
 using namespace guest;
 namespace event = debug::event;
 namespace kind = debug::kind;
-using Response = debug::Response<Judging>;
-using Rules = std::vector<const debug::RuleEntry*>;
-
 constexpr std::string_view runs_to_its_end = "EXE-001", computes = "EXE-002";
-
-/// Rules that reject the response, primary first.
-Rules violated(const Step& step, const Response& seen) {
-    Rules rules;
-    for (const auto& rule : debug::rule_table())
-        if (rule.constrains && !rule.permits(step.pre, step.stim, seen, {})) rules.push_back(&rule);
-    std::stable_sort(rules.begin(), rules.end(), [](auto* a, auto* b) {
-        return std::pair(a->redundant, a->aspect) < std::pair(b->redundant, b->aspect);
-    });
-    return rules;
-}
-std::size_t weight(const Rules& rules) {
-    return static_cast<std::size_t>(std::count_if(rules.begin(), rules.end(), [](auto* r) { return !r->redundant; }));
-}
-
-int distance(const debug::Outcome& o, const Response& seen) {
-    const auto& r = o.response;
-    return (r.event != seen.event) * 64 + (r.vector != seen.vector) * 32 + (r.rip != seen.rip) * 16 +
-           (!o.rf_any && r.rf != seen.rf) * 8 + (((r.dr6 ^ seen.dr6) & ~o.dr6_any) != 0) * 4 + (r.dr7 != seen.dr7) * 2 +
-           (r.error != seen.error) + (r.tf != seen.tf);
-}
-/// The right response that comes nearest; its don't-care bits agree with `seen`.
-Response nearest(const Step& step, const Response& seen) {
-    debug::Outcomes right;
-    debug::outcomes(step.pre, step.stim, right);
-    const auto* best = std::min_element(right.begin(), right.end(), [&](const auto& a, const auto& b) {
-        return distance(a, seen) < distance(b, seen);
-    });
-    Response r = best->response;
-    r.dr6 ^= (r.dr6 ^ seen.dr6) & best->dr6_any;
-    if (best->rf_any) r.rf = seen.rf;
-    return r;
-}
-
-/// What nobody can see is taken from the nearest right response of the same event.
-Response with_hidden(const Step& step, Response seen) {
-    debug::Outcomes right;
-    debug::outcomes(step.pre, step.stim, right);
-    const debug::Outcome* model = nullptr;
-    for (const auto& o : right)
-        if (o.response.event == seen.event && (!model || distance(o, seen) < distance(*model, seen))) model = &o;
-    const bool done = seen.event == event::none || seen.event == event::trap;
-    if (model) {
-        seen.debugctl = model->response.debugctl, seen.held = model->response.held;
-        seen.shadow = model->response.shadow, seen.dr_value = model->response.dr_value;
-        return seen;
-    }
-    const bool db = seen.event != event::none && seen.event != event::fault && seen.event != event::delivered;
-    seen.debugctl = db ? 0 : step.pre.debugctl;
-    for (const auto& o : right)  // a completed MOV DR moved what it should
-        if (done && (o.response.event == event::none || o.response.event == event::trap))
-            seen.dr_value = o.response.dr_value;
-    return seen;
-}
-
-/// The op as if nothing had happened at it.
-Response uneventful(const Step& step) {
-    Response r{};
-    r.rip = step.stim.next, r.rf = step.stim.rf_after, r.tf = step.stim.tf_after;
-    r.dr6 = step.pre.dr6, r.dr7 = step.pre.dr7, r.debugctl = step.stim.debugctl_after;
-    debug::Outcomes right;
-    debug::outcomes(step.pre, step.stim, right);
-    for (const auto& o : right)
-        if (o.response.event == event::trap || o.response.event == event::none) {
-            r.dr_value = o.response.dr_value;
-            if (o.response.event == event::none) r.dr6 = o.response.dr6, r.dr7 = o.response.dr7;
-        }
-    return r;
-}
-
-/// The record as a response of kind `what` to the step.
-Response as_response(const Step& step, const Record& record, std::uint64_t what) {
-    Response r{};
-    r.event = what;
-    r.vector = record.vector;
-    r.error = what == event::fault ? record.error : 0;
-    r.rip = record.rip;
-    r.rf = record.rflags & rflags::rf;
-    r.tf = record.rflags & rflags::tf;
-    r.dr6 = record.vector == 1 ? record.dr6 : step.pre.dr6;
-    r.dr7 = record.vector == 1 ? record.dr7 : step.pre.dr7;
-    return with_hidden(step, r);
-}
-
-/// One reading of what the subject did.
-struct Reading {
-    const Failure* failure = nullptr;
-    std::size_t step = 0;  ///< in the failure's trail
-    Response seen{};
-    Rules rules;
-    bool missing = false;
-    std::size_t cost = ~std::size_t{0};
-
-    const Step& at() const { return failure->trail[step]; }
-};
-
-void consider(Reading& best, const Failure& failure, std::size_t step, const Response& seen, bool missing,
-              std::size_t penalty) {
-    Reading reading{&failure, step, seen, violated(failure.trail[step], seen), missing, 0};
-    if (reading.rules.empty() && !missing) penalty += 4;  // only the frame is wrong
-    reading.cost = 10 * weight(reading.rules) + penalty;
-    if (reading.cost < best.cost) best = reading;
-}
-
-/// First step after the last record that this way accounts for.
-std::size_t first_open(const Failure& failure) {
-    std::size_t first = failure.trail.size();
-    while (first > 0 && failure.trail[first - 1].record == failure.record) --first;
-    return first;
-}
-
-bool later_op_has(const Failure& failure, const Image& image, std::uint64_t rip) {
-    const auto& last = failure.trail.back();
-    if (rip == last.stim.rip || rip == last.stim.next) return false;
-    return rip > last.stim.next && rip <= image.end_address();
-}
-
-/// Every way to read `record` as the answer to one of the steps that are open.
-void read_record(Reading& best, const Failure& failure, const Image& image, const Record& record) {
-    const std::size_t first = first_open(failure), last = failure.trail.size() - 1;
-    constexpr std::uint64_t db_events[] = {event::code_db, event::gd_db, event::trap, event::icebp, event::delivered};
-    constexpr std::uint64_t other_events[] = {event::fault, event::delivered};
-    for (std::size_t i = first; i <= last; ++i) {
-        const Step& step = failure.trail[i];
-        const bool here = record.rip == step.stim.rip || record.rip == step.stim.next;
-        if (!here && i != last) continue;
-        const auto consider_as = [&](std::uint64_t what) {
-            if ((what == event::icebp) != (step.stim.kind == kind::icebp && record.vector == 1)) return;
-            if (what == event::delivered && step.stim.kind != kind::int_n && step.stim.kind != kind::int3 &&
-                step.stim.kind != kind::wake)
-                return;
-            consider(best, failure, i, as_response(step, record, what), false, here ? 0 : 15);
-        };
-        if (record.vector == 1)
-            for (const auto what : db_events) consider_as(what);
-        else
-            for (const auto what : other_events) consider_as(what);
-    }
-    if (failure.misfit == Misfit::Exception)
-        consider(best, failure, last, uneventful(failure.trail[last]), true,
-                 later_op_has(failure, image, record.rip) ? 1 : 30);
-}
 
 // --- Building the divergence ----------------------------------------------------------------------------------
 
@@ -466,9 +321,9 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
             case Misfit::Exception:
             case Misfit::Extra:
                 if (more)
-                    read_record(best, failure, image, tape.records[failure.record]);
+                    read_record(best, failure, image, tape);
                 else if (!hard(tape.outcome))
-                    consider(best, failure, failure.trail.size() - 1, uneventful(failure.trail.back()), true, 0);
+                    read_silence(best, failure);
                 break;
             case Misfit::Outcome:
             case Misfit::Final: break;
@@ -480,50 +335,6 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
     for (const Failure& failure : failures)
         if (failure.misfit == Misfit::Final && !failure.trail.empty()) return explain_final(b, failure, image, tape);
     return explain_outcome(b, failures.front(), image, tape);
-}
-
-void count_use(const std::vector<Step>& trail, RuleUse& use) {
-    const auto table = debug::rule_table();
-    debug::Outcomes right;
-    for (const Step& step : trail) {
-        debug::outcomes(step.pre, step.stim, right);
-        const Response r = right[step.chosen].response;
-        std::size_t applying[max_rules], count = 0;
-        for (std::size_t i = 0; i < table.size(); ++i) {
-            if (!table[i].applies(step.pre, step.stim)) continue;
-            ++use.applied[i];
-            if (table[i].constrains && !table[i].redundant) applying[count++] = i;
-        }
-        std::array<bool, max_rules> decisive{};
-        const auto try_change = [&](const Response& changed) {
-            std::size_t rejecting = 0, which = 0;
-            for (std::size_t k = 0; k < count && rejecting < 2; ++k)
-                if (!table[applying[k]].permits(step.pre, step.stim, changed, {})) ++rejecting, which = applying[k];
-            if (rejecting == 1) decisive[which] = true;
-        };
-        const auto change = [&](auto edit) {
-            Response changed = r;
-            edit(changed);
-            try_change(changed);
-        };
-        change([&](Response& c) {
-            c.event = c.event == event::none ? event::trap : event::none, c.vector = c.event == event::none ? 0 : 1;
-        });
-        change([](Response& c) { c.event = event::fault, c.vector = 13; });
-        change([](Response& c) { ++c.vector; });
-        change([](Response& c) { c.error ^= 1; });
-        change([](Response& c) { c.rip ^= 1; });
-        change([](Response& c) { c.rf = !c.rf; });
-        change([](Response& c) { c.tf = !c.tf; });
-        for (const unsigned bit : {0u, 1u, 2u, 3u, 4u, 11u, 12u, 13u, 14u, 15u, 16u})
-            change([&](Response& c) { c.dr6 ^= 1ull << bit; });
-        for (const unsigned bit : {0u, 10u, 11u, 12u, 13u}) change([&](Response& c) { c.dr7 ^= 1ull << bit; });
-        change([](Response& c) { c.debugctl ^= 2; });
-        change([](Response& c) { c.dr_value ^= 1; });
-        for (const unsigned bit : {0u, 1u, 2u, 3u, 14u}) change([&](Response& c) { c.held ^= 1ull << bit; });
-        change([](Response& c) { c.shadow = !c.shadow; });
-        for (std::size_t i = 0; i < table.size(); ++i) use.decisive[i] += decisive[i];
-    }
 }
 
 }  // namespace faultline::oracle

@@ -1,0 +1,64 @@
+#include "oracle/explain.hpp"
+#include "oracle/reading.hpp"
+
+namespace faultline::oracle {
+
+using namespace guest;
+namespace event = debug::event;
+namespace kind = debug::kind;
+
+void count_use(const std::vector<Step>& trail, RuleUse& use) {
+    const auto table = debug::rule_table();
+    debug::Outcomes right;
+    for (const Step& step : trail) {
+        debug::outcomes(step.pre, step.stim, right);
+        const Response r = right[step.chosen].response;
+        std::size_t applying[max_rules], count = 0;
+        for (std::size_t i = 0; i < table.size(); ++i) {
+            if (!table[i].applies(step.pre, step.stim)) continue;
+            ++use.applied[i];
+            if (table[i].constrains && !table[i].redundant) applying[count++] = i;
+        }
+        std::array<bool, max_rules> decisive{};
+        const auto try_change = [&](const Response& changed) {
+            std::size_t rejecting = 0, which = 0;
+            for (std::size_t k = 0; k < count && rejecting < 2; ++k)
+                if (!table[applying[k]].permits(step.pre, step.stim, changed, {})) ++rejecting, which = applying[k];
+            if (rejecting == 1) decisive[which] = true;
+        };
+        const auto change = [&](auto edit) {
+            Response changed = r;
+            edit(changed);
+            try_change(changed);
+        };
+        // Another event altogether, with all that goes with it.
+        try_change(uneventful(step));
+        change([&](Response& c) {
+            c = uneventful(step);
+            c.event = event::trap, c.vector = 1;
+            c.dr6 |= dr::dr6_rtm, c.dr7 &= ~dr::dr7_gd, c.debugctl = 0;
+            if (step.stim.kind == kind::rep && !step.stim.last) c.rf = true;
+        });
+        change([&](Response& c) {
+            c = Response{};
+            c.event = event::fault, c.vector = 13;
+            c.rip = step.stim.rip, c.rf = true, c.tf = step.pre.tf;
+            c.dr6 = step.pre.dr6, c.dr7 = step.pre.dr7, c.debugctl = step.pre.debugctl;
+        });
+        change([](Response& c) { ++c.vector; });
+        change([](Response& c) { c.error ^= 1; });
+        change([](Response& c) { c.rip ^= 1; });
+        change([](Response& c) { c.rf = !c.rf; });
+        change([](Response& c) { c.tf = !c.tf; });
+        for (const unsigned bit : {0u, 1u, 2u, 3u, 4u, 11u, 12u, 13u, 14u, 15u, 16u})
+            change([&](Response& c) { c.dr6 ^= 1ull << bit; });
+        for (const unsigned bit : {0u, 10u, 11u, 12u, 13u}) change([&](Response& c) { c.dr7 ^= 1ull << bit; });
+        change([](Response& c) { c.debugctl ^= 2; });
+        change([](Response& c) { c.dr_value ^= 1; });
+        for (const unsigned bit : {0u, 1u, 2u, 3u, 14u}) change([&](Response& c) { c.held ^= 1ull << bit; });
+        change([](Response& c) { c.shadow = !c.shadow; });
+        for (std::size_t i = 0; i < table.size(); ++i) use.decisive[i] += decisive[i];
+    }
+}
+
+}  // namespace faultline::oracle
