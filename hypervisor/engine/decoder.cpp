@@ -207,7 +207,7 @@ DecodeStatus Decoder::decode(const std::uint8_t* bytes, std::size_t available, I
 }
 
 void Decoder::remember(const std::uint8_t* bytes, std::size_t head, const Template& form) {
-    if (nodes_.size() + head > max_nodes) {
+    if (nodes_.size() + head > max_nodes || templates_.size() == max_templates) {
         nodes_.assign(1, Node{});
         templates_.clear();
     }
@@ -243,7 +243,6 @@ Decoder::Template Decoder::translate(const ZydisDecodedInstruction& zydis, const
     if (zydis.address_width == 32) out.flags |= Instruction::address32;
     if (zydis.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE)) out.flags |= Instruction::rep;
     if (zydis.attributes & ZYDIS_ATTRIB_HAS_REPNE) out.flags |= Instruction::repne;
-    if (zydis.attributes & ZYDIS_ATTRIB_HAS_LOCK) out.flags |= Instruction::lock;
     if (zydis.raw.rex.W) out.flags |= Instruction::wide;
     // String instructions have no visible operand; their source may have an override.
     if (!out.segment && zydis.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) out.segment = fs;

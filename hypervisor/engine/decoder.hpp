@@ -44,7 +44,8 @@ private:
         std::array<std::uint32_t, 256> child{};
     };
     static constexpr std::uint32_t leaf = 1u << 31;
-    static constexpr std::size_t max_nodes = 8192;  ///< 8 MiB; then the trie starts anew
+    /// 8 MiB of nodes and 4 of templates; past either the trie starts anew.
+    static constexpr std::size_t max_nodes = 8192, max_templates = 65536;
 
     static std::uint64_t read_field(const std::uint8_t* bytes, Field field);
     static void instantiate(const Template& form, const std::uint8_t* bytes, Instruction& out);

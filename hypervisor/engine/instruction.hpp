@@ -28,8 +28,7 @@ struct Instruction {
     static constexpr std::uint8_t stack_segment = 1;  ///< memory operand based on RSP or RBP: non-canonical is #SS
     static constexpr std::uint8_t address32 = 2;
     static constexpr std::uint8_t rep = 4, repne = 8;
-    static constexpr std::uint8_t lock = 16;
-    static constexpr std::uint8_t wide = 32;  ///< REX.W
+    static constexpr std::uint8_t wide = 16;  ///< REX.W
 };
 static_assert(sizeof(Instruction) == 32);
 

@@ -17,6 +17,13 @@ inline constexpr std::uint64_t pml4 = 0x1000, pdpt = 0x2000, pd = 0x3000, pt = 0
 inline constexpr std::uint16_t kernel_cs = 8, kernel_ss = 0x10, user_ss = 0x1B, user_cs = 0x23, tr = 0x28;
 }  // namespace place
 
+/// Fields of DR7.
+enum Kind : unsigned { Execute = 0, Write = 1, Io = 2, ReadWrite = 3 };
+enum Length : unsigned { One = 0, Two = 1, Eight = 2, Four = 3 };
+constexpr std::uint64_t breakpoint(unsigned n, Kind kind, Length length = One) {
+    return 2ull << 2 * n | std::uint64_t{kind} << (16 + 4 * n) | std::uint64_t{length} << (18 + 4 * n);
+}
+
 inline void put64(std::vector<std::uint8_t>& memory, std::uint64_t address, std::uint64_t value) {
     std::memcpy(&memory[address], &value, sizeof value);
 }
