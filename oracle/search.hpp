@@ -47,6 +47,8 @@ public:
     const char* why_not() const { return why_; }
     const std::vector<Step>& trail() const { return trail_; }
     const std::vector<Failure>& failures() const { return failures_; }
+    /// After Fits with outcome Completed: the state at the end.
+    const guest::State& end_state() const { return trial_->state; }
 
     static constexpr std::size_t max_candidates = 64, max_failures = 16;
     static constexpr std::uint32_t max_steps = 4096;

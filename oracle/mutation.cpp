@@ -1,0 +1,189 @@
+#include "oracle/mutation.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <random>
+
+#include "oracle/search.hpp"
+#include "oracle/wording.hpp"
+
+namespace faultline::oracle {
+namespace {
+
+using namespace guest;
+namespace event = debug::event;
+
+/// Which bits of each field of a record the judge compares.
+Record compared(const Search& search, const Tape& tape, std::uint32_t index) {
+    Record mask;
+    mask.vector = mask.error = mask.rip = mask.cs = mask.rflags = mask.rsp = mask.ss = mask.cr2 = mask.rcx = mask.dr6 =
+        mask.dr7 = mask.complete = ~0ull;
+    const Record& record = tape.records[index];
+    if (record.vector == 8) {
+        mask = {};
+        mask.rip = mask.cs = mask.rflags = mask.rsp = mask.ss = mask.cr2 = mask.rcx = mask.dr6 = mask.dr7 = 0;
+        mask.vector = mask.error = mask.complete = ~0ull;
+        return mask;
+    }
+    if (record.vector == 14) {
+        mask.error &= ~2ull;
+        if (record.cr2 % layout::page == 0) mask.cr2 &= ~7ull;
+    }
+    // The step that raised it is the last one before which no more records were accounted for.
+    const Step* step = nullptr;
+    for (const Step& candidate : search.trail())
+        if (candidate.record <= index) step = &candidate;
+    if (!step) return mask;
+    debug::Outcomes right;
+    debug::outcomes(step->pre, step->stim, right);
+    const debug::Outcome& outcome = right[step->chosen];
+    mask.dr6 &= ~outcome.dr6_any;
+    if (step->pre.bus_lock && !step->pre.amd) mask.dr6 &= ~dr::dr6_bld;
+    if (outcome.rf_any) mask.rflags &= ~rflags::rf;
+    const bool executed = outcome.response.event == event::trap;
+    mask.rflags &= (executed ? step->effect.rflags_known : step->state.rflags_known) | rflags::tf | rflags::rf;
+    std::uint16_t known = step->state.gpr_known;
+    if (executed)
+        for (unsigned i = 0; i < step->effect.register_count; ++i) {
+            const auto bit = 1u << static_cast<unsigned>(step->effect.registers[i].gpr);
+            known = static_cast<std::uint16_t>(step->effect.registers[i].known ? known | bit : known & ~bit);
+        }
+    if (!(known >> static_cast<unsigned>(Gpr::Rcx) & 1)) mask.rcx = 0;
+    if (!(known >> static_cast<unsigned>(Gpr::Rsp) & 1)) mask.rsp = 0;
+    return mask;
+}
+
+struct Field {
+    const char* name;
+    std::uint64_t Record::*member;
+};
+constexpr std::array<Field, 12> fields = {{{"vector", &Record::vector},
+                                           {"error", &Record::error},
+                                           {"rip", &Record::rip},
+                                           {"cs", &Record::cs},
+                                           {"rflags", &Record::rflags},
+                                           {"rsp", &Record::rsp},
+                                           {"ss", &Record::ss},
+                                           {"cr2", &Record::cr2},
+                                           {"rcx", &Record::rcx},
+                                           {"dr6", &Record::dr6},
+                                           {"dr7", &Record::dr7},
+                                           {"complete", &Record::complete}}};
+
+class Mutator {
+public:
+    Mutator(const Tape& passing, const Search& search, std::uint64_t seed)
+        : search_(search), tape_(passing), engine_(seed) {}
+
+    bool run() {
+        const bool records = tape_.count > 0, completed = tape_.outcome == Outcome::Completed;
+        switch (below(8)) {
+            case 0:
+            case 1:
+            case 2: return records && flip_in_record();
+            case 3: return records && drop();
+            case 4: return records && double_one();
+            case 5: return tape_.count > 1 && swap();
+            case 6: return other_outcome();
+            default: return completed && flip_in_final();
+        }
+    }
+    const Tape& tape() const { return tape_; }
+    const std::string& what() const { return what_; }
+
+private:
+    std::uint64_t below(std::uint64_t n) { return engine_() % n; }
+
+    /// Half of the flips fall where flags and causes are.
+    unsigned bit() { return static_cast<unsigned>(below(2) ? below(20) : below(64)); }
+
+    bool flip_in_record() {
+        const auto index = static_cast<std::uint32_t>(below(tape_.count));
+        const Field& field = fields[below(fields.size())];
+        const unsigned at = bit();
+        if (!(compared(search_, tape_, index).*field.member >> at & 1)) return false;
+        tape_.records[index].*field.member ^= 1ull << at;
+        what_ = fmt::format("record {}: bit {} of {} flipped", index, at, field.name);
+        return true;
+    }
+    bool drop() {
+        const auto index = static_cast<std::uint32_t>(below(tape_.count));
+        for (std::uint32_t i = index; i + 1 < tape_.count; ++i) tape_.records[i] = tape_.records[i + 1];
+        --tape_.count;
+        what_ = fmt::format("record {} dropped", index);
+        return true;
+    }
+    bool double_one() {
+        if (tape_.count == tape_capacity) return false;
+        const auto index = static_cast<std::uint32_t>(below(tape_.count));
+        for (std::uint32_t i = tape_.count; i > index; --i) tape_.records[i] = tape_.records[i - 1];
+        ++tape_.count;
+        what_ = fmt::format("record {} doubled", index);
+        return true;
+    }
+    bool swap() {
+        const auto index = static_cast<std::uint32_t>(below(tape_.count - 1));
+        if (tape_.records[index] == tape_.records[index + 1]) return false;
+        std::swap(tape_.records[index], tape_.records[index + 1]);
+        what_ = fmt::format("records {} and {} swapped", index, index + 1);
+        return true;
+    }
+    bool other_outcome() {
+        constexpr unsigned outcomes = static_cast<unsigned>(Outcome::Crash) + 1;
+        const auto to =
+            static_cast<Outcome>((static_cast<unsigned>(tape_.outcome) + 1 + below(outcomes - 1)) % outcomes);
+        tape_.outcome = to;
+        what_ = fmt::format("outcome {}", outcome_name(to));
+        return true;
+    }
+    bool flip_in_final() {
+        Final& f = tape_.final;
+        const State& end = search_.end_state();
+        const unsigned at = bit();
+        const auto choice = static_cast<unsigned>(below(28));
+        std::uint64_t* field = nullptr;
+        std::uint64_t mask = ~0ull;
+        std::string name;
+        if (choice < gpr_count) {
+            field = &f.gpr[choice];
+            if (!(end.gpr_known >> choice & 1)) mask = 0;
+            name = fmt::format("gpr {}", choice);
+        } else {
+            struct Other {
+                const char* name;
+                std::uint64_t* field;
+            };
+            const Other others[] = {{"rflags", &f.rflags},     {"cs", &f.cs},     {"ss", &f.ss},
+                                    {"dr6", &f.dr6},           {"dr7", &f.dr7},   {"dr0", &f.dr[0]},
+                                    {"dr1", &f.dr[1]},         {"dr2", &f.dr[2]}, {"dr3", &f.dr[3]},
+                                    {"debugctl", &f.debugctl}, {"cr4", &f.cr4},   {"dr6", &f.dr6}};
+            const Other& other = others[choice - gpr_count];
+            field = other.field, name = other.name;
+            if (field == &f.rflags) mask = end.rflags_known | rflags::rf;
+        }
+        if (!(mask >> at & 1)) return false;
+        *field ^= 1ull << at;
+        what_ = fmt::format("final {}: bit {} flipped", name, at);
+        return true;
+    }
+
+    const Search& search_;
+    Tape tape_;
+    std::mt19937_64 engine_;
+    std::string what_;
+};
+
+}  // namespace
+
+std::optional<Tape> mutate(const Case& subject_case, const Image& image, const Tape& passing, std::uint64_t seed,
+                           std::string* what) {
+    Search search;
+    if (search.run(subject_case, image, passing, true) != Search::Result::Fits) return std::nullopt;
+    Mutator mutator(passing, search, seed);
+    if (!mutator.run()) return std::nullopt;
+    if (what) *what = mutator.what();
+    return mutator.tape();
+}
+
+}  // namespace faultline::oracle
