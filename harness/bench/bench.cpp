@@ -160,8 +160,7 @@ private:
                                     for (std::uint64_t i = 0; i < o_.programs; ++i) engine_->run(images_[i], tapes_[i]);
                                 })));
         judge_.add(per_program_us(seconds_of([&] {
-            for (std::uint64_t i = 0; i < o_.programs; ++i)
-                (void)oracle_.judge(cases_[i], images_[i], tapes_[i], &use_);
+            for (std::uint64_t i = 0; i < o_.programs; ++i) (void)oracle_.judge(cases_[i], images_[i], tapes_[i]);
         })));
     }
 
@@ -173,7 +172,7 @@ private:
             whole += seconds_of([&] {
                 for (std::size_t i = from; i < to; ++i) {
                     generator_.draw(o_.seed, on_kvm_[i], scratch_);
-                    (void)kvm_->look(scratch_, &use_);
+                    (void)kvm_->look(scratch_);
                 }
             });
             floor += seconds_of([&] {
@@ -258,7 +257,6 @@ private:
     const Generator generator_;
     guest::Assembler assembler_;
     oracle::Judge oracle_;
-    oracle::RuleUse use_{};
     std::vector<guest::Case> cases_;
     std::vector<guest::Image> images_;
     std::vector<guest::Tape> tapes_;

@@ -22,6 +22,7 @@ struct Options {
     unsigned jobs = std::max(1u, std::thread::hardware_concurrency()), shrink_runs = 2000;
     std::string database;
     std::optional<std::string> known;
+    std::uint64_t coverage_every = 8;
     bool json = false;
 };
 
@@ -59,6 +60,7 @@ Result<Exit> explore_command(const Options& o) {
     if (o.seconds) plan.duration = std::chrono::duration<double>(*o.seconds);
     plan.jobs = o.jobs;
     plan.shrink_runs = o.shrink_runs;
+    plan.coverage_every = o.coverage_every;
     plan.known = &*known;
     plan.store = &*store;
     plan.stop = &interruption();
@@ -121,6 +123,9 @@ void add_explore(CLI::App& app, Chosen& chosen) {
             if (const std::string why = parse_shard(text, *o); !why.empty()) throw CLI::ValidationError("--shard", why);
         });
     command->add_option("--shrink", o->shrink_runs, "Runs spent on shrinking one finding at most (default: 2000)")
+        ->type_name("N");
+    command->add_option("--coverage", o->coverage_every, "Count the rules' use on every N-th program (default: 8)")
+        ->check(CLI::PositiveNumber)
         ->type_name("N");
     add_known(*command, o->known);
     add_format(*command, o->json);

@@ -67,6 +67,7 @@ Result<Exit> run_command(const Options& o) {
         hold_against((*paths)[index], files[index], image, tape, look);
     };
     plan.programs = files.size();
+    plan.coverage_every = 1;
     plan.shrink_runs = 0;  // a corpus case is as small as its author wanted it
     plan.known = &*known;
     plan.store = store ? &*store : nullptr;

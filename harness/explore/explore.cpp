@@ -47,7 +47,7 @@ private:
             plan_.source(index, kase_);
             ++block.programs;
             for (std::size_t s = 0; s < machines_.size(); ++s) {
-                Look look = machines_[s]->look(kase_, &use_[s]);
+                Look look = machines_[s]->look(kase_, index % plan_.coverage_every == 0 ? &use_[s] : nullptr);
                 if (plan_.review) plan_.review(index, machines_[s]->image(), machines_[s]->tape(), look);
                 if (look.verdict == Verdict::Pass)
                     ++block.passes[s][Verdict::Pass];

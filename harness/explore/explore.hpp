@@ -65,6 +65,8 @@ struct Plan {
     unsigned shrink_runs = 2000;  ///< at most this many per finding; 0: not at all
     /// Results kept per subject, verdict and signature (or reason); beyond it they are counted only.
     std::size_t keep = 64;
+    /// The rules' use is counted on every n-th program: finding what was decisive costs more than judging.
+    std::uint64_t coverage_every = 8;
     std::size_t most_reasons = 100;  ///< distinct ones told apart per subject
     const std::vector<Known>* known = nullptr;
     Store* store = nullptr;                             ///< may be absent

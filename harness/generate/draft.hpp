@@ -58,10 +58,13 @@ private:
     void add(guest::Op op) { case_.ops.push_back(op); }
     void prepare(guest::Gpr gpr, guest::Value value);
     void reaim(guest::Gpr gpr);
-    void need_known(guest::Gpr gpr);
+    bool known(guest::Gpr gpr) const { return known_ >> static_cast<unsigned>(gpr) & 1; }
+    /// Drops the op being drawn unless the register holds what its role says.
+    void need(guest::Gpr gpr);
     void pushed() { ++depth_, ++pushes_; }
     /// What the pop being drawn finds: planned in Environment::stack where RSP points there, else pushed just before.
     void provide(guest::Value value);
+    /// For good: the op that would set the register again may be skipped by a policy.
     void forget(std::initializer_list<guest::Gpr> registers);
 
     void draw(std::string_view key, guest::Gpr& field);
@@ -88,6 +91,8 @@ private:
     void aim(guest::ops::InDx& op);
     void aim(guest::ops::OutDx& op);
     void aim(guest::ops::Jrcxz& op);
+    void aim(guest::ops::Jc& op);
+    void aim(guest::ops::Int& op);
     void aim(guest::ops::MovSs& op);
     void aim(guest::ops::MovSsMem& op);
     void aim(guest::ops::MovToCr4& op);
@@ -127,7 +132,9 @@ private:
     std::array<Watch, 4> watches_{};
     bool watches_live_stack_ = false;  ///< a breakpoint looks at quadwords that are pushed and popped
     bool needs_anchors_ = false;
-    unsigned highest_ref_ = 0;  ///< of all op references drawn, before they are cut to the program
+    bool flags_known_ = true;
+    bool general_detect_ = false;  ///< DR7.GD may be set
+    unsigned highest_ref_ = 0;     ///< of all op references drawn, before they are cut to the program
     std::array<std::uint64_t, guest::gpr_count> role_{};  ///< what address registers were last loaded with
     std::uint16_t known_ = 0xFFFF;                        ///< registers that hold what their role says
     std::uint8_t cpl_ = 0;                                ///< privilege of the next op if nothing unusual happens

@@ -51,7 +51,8 @@ void Draft::environment() {
     if (random_.percent(weights_.stale_dr6))
         e.dr6.literal |= random_.next() & (dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt);
     e.dr7 = {std::nullopt, dr7_of_watches()};
-    if (random_.percent(weights_.start_gd)) e.dr7.literal |= dr::dr7_gd;
+    general_detect_ = random_.percent(weights_.start_gd);
+    if (general_detect_) e.dr7.literal |= dr::dr7_gd;
 
     for (std::size_t r = 0; r < gpr_count; ++r) {
         const auto gpr = static_cast<Gpr>(r);
@@ -213,7 +214,7 @@ Value Draft::role_value(Gpr gpr) {
             return literal(random_.one_of<std::uint64_t>(
                 {1ull << 32, 1ull << 63, ~0ull, 1ull << 47, 0xFFFF'8000'0000'0000, random_.next()}));
         case Gpr::R13: return literal(stage_cr4 | (random_.percent(50) ? cr4_de : 0));
-        case Gpr::R14: return forward(2);
+        case Gpr::R14: return {};  // see finish
         default: return literal(random_.next() >> random_.below(64));
     }
 }
@@ -224,11 +225,15 @@ void Draft::finish() {
     const auto end = static_cast<std::uint16_t>(case_.ops.size());
 
     if (needs_anchors_) {
-        // However many pushes an exception skips, RSP stays below the anchors.
-        e.stack.resize(e.stack.size() + pushes_ + 1);
+        // However many pushes a policy skips, RSP stays below the anchors, and so far that a string that runs up
+        // to them starts above it.
+        constexpr std::size_t string_run = 5;
+        e.stack.resize(e.stack.size() + pushes_ + string_run);
         e.stack.push_back({std::nullopt, random_.next()});
         e.stack.push_back({std::nullopt, case_.cpl == 3 ? layout::user_ss : layout::kernel_ss});
     }
+    // R14 is loaded before it is jumped through, but a policy may skip that.
+    e.gpr[static_cast<std::size_t>(Gpr::R14)] = {OpRef{end}, 0};
     const std::uint64_t rsp = layout::stack_top - 8 * e.stack.size();
     for (unsigned i = 0; i < iret_frames_; ++i) e.stack[iret_frame_[i] + 3].literal = rsp + 8 * (iret_frame_[i] + 5u);
 

@@ -51,7 +51,7 @@ void Draft::draw(std::string_view, Mem& field) {
     field = {std::nullopt, static_cast<std::int32_t>(address)};
     if (random_.percent(60)) return;
     const Gpr base = random_.percent(70) ? Gpr::Rbx : Gpr::Rbp;
-    if (!(known_ >> static_cast<unsigned>(base) & 1)) return;
+    if (!known(base)) return;
     field = {base, static_cast<std::int32_t>(address - role_[static_cast<std::size_t>(base)])};
 }
 
@@ -62,19 +62,14 @@ void Draft::draw(std::string_view, std::int32_t& field) { field = static_cast<st
 void Draft::prepare(Gpr gpr, Value value) {
     add(ops::SetReg{gpr, value});
     role_[static_cast<std::size_t>(gpr)] = value.literal;
-    known_ |= static_cast<std::uint16_t>(1u << static_cast<unsigned>(gpr));
 }
 
 void Draft::reaim(Gpr gpr) {
-    if (!shadow_ && random_.percent(weights_.reaim)) prepare(gpr, role_value(gpr));
+    if (!shadow_ && !drop_ && random_.percent(weights_.reaim)) prepare(gpr, role_value(gpr));
 }
 
-void Draft::need_known(Gpr gpr) {
-    if (known_ >> static_cast<unsigned>(gpr) & 1) return;
-    if (shadow_)
-        drop_ = true;
-    else
-        prepare(gpr, role_value(gpr));
+void Draft::need(Gpr gpr) {
+    if (!known(gpr)) drop_ = true;
 }
 
 void Draft::forget(std::initializer_list<Gpr> registers) {
@@ -82,7 +77,7 @@ void Draft::forget(std::initializer_list<Gpr> registers) {
 }
 
 void Draft::provide(Value value) {
-    constexpr std::size_t most_planned = 12;  // of 32: the rest is for the anchors and the room below them
+    constexpr std::size_t most_planned = 10;  // of 32: the rest is for the anchors and the room below them
     if (depth_ == 0 && case_.environment.stack.size() < most_planned) {
         case_.environment.stack.push_back(value);
         return;
@@ -107,7 +102,6 @@ void Draft::aim(ops::SetReg& op) {
         {Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11});
     op.value = role_value(op.reg);
     role_[static_cast<std::size_t>(op.reg)] = op.value.literal;
-    known_ |= static_cast<std::uint16_t>(1u << static_cast<unsigned>(op.reg));
 }
 
 void Draft::aim(ops::MovToDr& op) {
@@ -119,19 +113,23 @@ void Draft::aim(ops::MovToDr& op) {
         default: op.from = Gpr::R11;
     }
     if (random_.percent(7)) op.from = Gpr::R12;
-    need_known(op.from);
+    need(op.from);
+    if (drop_) return;
     reaim(op.from);
+    general_detect_ |= (role_[static_cast<std::size_t>(op.from)] & dr::dr7_gd) != 0;
 }
 
 void Draft::aim(ops::Lea& op) { op.to = Gpr::R15; }
 void Draft::aim(ops::XchgMem& op) { op.reg = random_.percent(50) ? Gpr::Rax : Gpr::R15; }
 
 void Draft::aim(ops::MovSs& op) {
-    op.from = random_.percent(3) ? Gpr::R15 : Gpr::R8;
+    op.from = random_.percent(3) && known(Gpr::R15) ? Gpr::R15 : Gpr::R8;
     if (random_.percent(20)) reaim(op.from);
 }
 
+/// An unknown RAX may have been stored anywhere.
 void Draft::aim(ops::MovSsMem& op) {
+    need(Gpr::Rax);
     if (random_.percent(8)) return;
     op.at = {std::nullopt, static_cast<std::int32_t>(anchor_selector)};
     needs_anchors_ = true;
@@ -151,7 +149,7 @@ void Draft::aim(ops::JmpReg& op) {
 }
 
 void Draft::aim(ops::Jrcxz& op) {
-    need_known(Gpr::Rcx);
+    need(Gpr::Rcx);
     op.to = *forward(1).op;
 }
 
@@ -186,7 +184,7 @@ void Draft::aim(ops::Ret&) { provide(forward(3)); }
 
 void Draft::aim(ops::Iret&) {
     auto& stack = case_.environment.stack;
-    if (depth_ > 0 || stack.size() > 8 || iret_frames_ == iret_frame_.size()) {
+    if (depth_ > 0 || stack.size() > 5 || iret_frames_ == iret_frame_.size()) {
         drop_ = true;
         return;
     }
@@ -204,25 +202,33 @@ void Draft::aim(ops::Iret&) {
 void Draft::aim(ops::Cpuid&) { forget({Gpr::Rax, Gpr::Rbx, Gpr::Rcx, Gpr::Rdx}); }
 void Draft::aim(ops::Rdtsc&) { forget({Gpr::Rax, Gpr::Rdx}); }
 void Draft::aim(ops::In&) { forget({Gpr::Rax}); }
+void Draft::aim(ops::Jc&) { drop_ = !flags_known_; }
+
+/// The stub of vector 1 reads DR6, which general detect stops unless delivery was that of a #DB.
+void Draft::aim(ops::Int& op) {
+    if (op.vector.number == 1 && general_detect_) op.vector.number = 3;
+}
 
 void Draft::aim(ops::InDx&) {
-    need_known(Gpr::Rdx);
+    need(Gpr::Rdx);
     reaim(Gpr::Rdx);
-    forget({Gpr::Rax});
+    if (!drop_) forget({Gpr::Rax});
 }
 
 void Draft::aim(ops::OutDx&) {
-    need_known(Gpr::Rdx);
+    need(Gpr::Rdx);
     reaim(Gpr::Rdx);
 }
 
 /// Half of them divide by what RCX holds with a high half of zero, so that they complete unless RCX is zero.
 void Draft::aim(ops::Div& op) {
     op.reg = Gpr::Rcx;
-    need_known(Gpr::Rcx);
-    need_known(Gpr::Rax);
-    if (!shadow_ && (random_.percent(50) || !(known_ >> static_cast<unsigned>(Gpr::Rdx) & 1))) prepare(Gpr::Rdx, {});
-    need_known(Gpr::Rdx);
+    need(Gpr::Rcx);
+    need(Gpr::Rax);
+    need(Gpr::Rdx);
+    if (drop_) return;
+    if (!shadow_ && random_.percent(50)) prepare(Gpr::Rdx, {});
+    flags_known_ = false;
     forget({Gpr::Rdx});
 }
 
@@ -275,8 +281,8 @@ void Draft::aim(ops::Wrmsr&) {
 
 /// A repeated one starts up to three elements before what it aims at.
 void Draft::aim_string(bool repeated, std::initializer_list<Gpr> pointers, bool dx) {
-    if (repeated) need_known(Gpr::Rcx);
-    if (dx) need_known(Gpr::Rdx);
+    if (repeated) need(Gpr::Rcx);
+    if (dx) need(Gpr::Rdx);
     if (shadow_ || drop_) return;
     for (const Gpr pointer : pointers) {
         if (!random_.percent(weights_.reaim)) continue;
@@ -289,12 +295,19 @@ void Draft::aim_string(bool repeated, std::initializer_list<Gpr> pointers, bool 
 void Draft::aim(ops::Movs&) { aim_string(false, {Gpr::Rsi, Gpr::Rdi}); }
 void Draft::aim(ops::Stos&) { aim_string(false, {Gpr::Rdi}); }
 void Draft::aim(ops::Lods&) { aim_string(false, {Gpr::Rsi}); }
-void Draft::aim(ops::Ins&) { aim_string(false, {Gpr::Rdi}, true); }
+/// Memory it wrote may come back into any register.
+void Draft::aim(ops::Ins&) {
+    aim_string(false, {Gpr::Rdi}, true);
+    forget({Gpr::Rax, Gpr::R15});
+}
 void Draft::aim(ops::Outs&) { aim_string(false, {Gpr::Rsi}, true); }
 void Draft::aim(ops::RepMovs&) { aim_string(true, {Gpr::Rsi, Gpr::Rdi}); }
 void Draft::aim(ops::RepStos&) { aim_string(true, {Gpr::Rdi}); }
 void Draft::aim(ops::RepLods&) { aim_string(true, {Gpr::Rsi}); }
-void Draft::aim(ops::RepIns&) { aim_string(true, {Gpr::Rdi}, true); }
+void Draft::aim(ops::RepIns&) {
+    aim_string(true, {Gpr::Rdi}, true);
+    forget({Gpr::Rax, Gpr::R15});
+}
 void Draft::aim(ops::RepOuts&) { aim_string(true, {Gpr::Rsi}, true); }
 
 // --- one op ------------------------------------------------------------------------------------------------------
