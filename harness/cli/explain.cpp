@@ -88,7 +88,7 @@ Result<Exit> explain_finding(const Options& o) {
         print(json);
         return Exit::Ok;
     }
-    fmt::print("finding {}: {}: {}\n", row.id, printable(row.rule), printable(row.title));
+    fmt::print("finding {}: {}\n", row.id, printable(row.title));
     fmt::print(
         "  signature  {}\n  subject    {}\n  seen       {} times in run {} (seed {}, first program {}), first {}\n",
         printable(row.signature), subject_text(row.identity), row.occurrences, row.run, row.of_run.seed, row.case_index,

@@ -53,7 +53,7 @@ Json to_json(const guest::Subject& s) {
 }
 
 void print_finding(const FindingRow& f, const std::string& reproduce) {
-    fmt::print("finding{}: {}: {}\n", f.id ? fmt::format(" {}", f.id) : "", printable(f.rule), printable(f.title));
+    fmt::print("finding{}: {}\n", f.id ? fmt::format(" {}", f.id) : "", printable(f.title));
     fmt::print("  signature  {}\n  subject    {}\n", printable(f.signature), subject_text(f.identity));
     if (!f.known.empty()) fmt::print("  known      {}\n", printable(f.known));
     fmt::print("  expected   {}\n  seen       {}\n  reproduce  {}\n", printable(f.expected), printable(f.seen),

@@ -51,8 +51,8 @@ Result<Exit> replay(const Options& o) {
         }
         print(json);
     } else {
-        fmt::print("finding {}: {}: {}\n  signature  {}\n  subject    {}\n", o.id, printable(finding->row.rule),
-                   printable(finding->row.title), printable(signature), subject_text(subject));
+        fmt::print("finding {}: {}\n  signature  {}\n  subject    {}\n", o.id, printable(finding->row.title),
+                   printable(signature), subject_text(subject));
         if (const auto* divergence = look.find(signature))
             fmt::print("  expected   {}\n  seen       {}\n", divergence->expected, divergence->seen);
         fmt::print("  still there {} of {} times, gone {}\n", there, o.repeat, gone);

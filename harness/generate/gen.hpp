@@ -5,6 +5,12 @@
 
 #include "harness/generate/generator.hpp"
 #include "harness/shrink/shrink.hpp"
+#include "hypervisor/guest/case_text.hpp"
+
+namespace faultline::guest {
+/// How RapidCheck shows a counterexample.
+inline void showValue(const Case& kase, std::ostream& os) { os << to_toml(kase); }
+}  // namespace faultline::guest
 
 namespace faultline::harness {
 
