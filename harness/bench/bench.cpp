@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "harness/bench/bochs.hpp"
 #include "harness/bench/kvm_floor.hpp"
 #include "harness/bench/unicorn_peer.hpp"
 #include "harness/explore/collector.hpp"
@@ -114,7 +115,8 @@ public:
             generator_.draw(o_.seed, i, cases_[i]);
             if (auto assembled = assembler_.assemble(cases_[i], images_[i]); !assembled)
                 return fail(Exit::Internal, assembled.error());
-            if (std::ranges::none_of(cases_[i].ops, loads_dr)) on_unicorn_.push_back(i);
+            if (unicorn_ && std::ranges::none_of(cases_[i].ops, loads_dr) && unicorn_->run(images_[i]))
+                on_unicorn_.push_back(i);
         }
         set_up_kvm();
         for (unsigned round = 0; round < o_.rounds; ++round) {
@@ -239,6 +241,7 @@ private:
         f.engine_over_unicorn = unicorn_ratio_.optional();
         f.engine_mips = engine_mips_.get();
         f.unicorn_mips = unicorn_mips_.optional();
+        f.bochs_mips = bochs_mips();
         f.jobs2_over_jobs1 = jobs_ratio_.get();
         f.stage_us = {generate_.get(), assemble_.get(), run_.get(), judge_.get(), store_us_};
         f.kvm_programs_per_second = kvm_rate_.optional();

@@ -22,7 +22,7 @@ struct BenchFigures {
     std::optional<double> kvm_over_floor;       ///< end to end (generate … judge) over the floor's rate
     std::optional<double> engine_over_unicorn;  ///< the same images, run only
     double engine_mips = 0;
-    std::optional<double> unicorn_mips;
+    std::optional<double> unicorn_mips, bochs_mips;
     double jobs2_over_jobs1 = 0;  ///< `explore` on the engine
     struct {
         double generate, assemble, run, judge, store;  ///< µs per program; store: per result that is kept
@@ -34,7 +34,7 @@ struct BenchFigures {
     double engine_programs_per_second = 0;  ///< end to end, one thread
     double engine_run_programs_per_second = 0;
     std::optional<double> unicorn_programs_per_second;
-    std::uint64_t unicorn_programs = 0;  ///< those that load no debug register: Unicorn dies of the others
+    std::uint64_t unicorn_programs = 0;  ///< those without MOV to DR (Unicorn dies of it) that it runs to their end
     double jobs1_programs_per_second = 0, jobs2_programs_per_second = 0;
 };
 

@@ -12,7 +12,7 @@
 
 extern "C" const std::uint8_t faultline_bochs_loop_begin[], faultline_bochs_loop_count[], faultline_bochs_loop_end[];
 
-namespace faultline::harness::bench {
+namespace faultline::harness {
 namespace {
 
 namespace fs = std::filesystem;
@@ -76,4 +76,4 @@ std::optional<double> bochs_mips() {
     return double{instructions_per_round} * rounds / (*loop - *start) / 1e6;
 }
 
-}  // namespace faultline::harness::bench
+}  // namespace faultline::harness

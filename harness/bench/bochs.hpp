@@ -3,10 +3,10 @@
 
 #include <optional>
 
-namespace faultline::harness::bench {
+namespace faultline::harness {
 
 /// Millions of instructions per second of Debian's Bochs in a register loop, the start of the emulator taken off.
 /// Empty when Bochs is not installed or did not run to its end.
 std::optional<double> bochs_mips();
 
-}  // namespace faultline::harness::bench
+}  // namespace faultline::harness

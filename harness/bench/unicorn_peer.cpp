@@ -39,7 +39,7 @@ public:
         return uc_context_alloc(engine_, &context_) == UC_ERR_OK && uc_context_save(engine_, context_) == UC_ERR_OK;
     }
 
-    void run(const guest::Image& image) override {
+    bool run(const guest::Image& image) override {
         image_ = &image;
         uc_context_restore(engine_, context_);
         for (const guest::MemoryRange& range : guest::restored_ranges)
@@ -50,24 +50,37 @@ public:
         uc_ctl_remove_cache(engine_, layout::code, layout::code + layout::page);
         for (std::size_t r = 0; r < gprs.size(); ++r) uc_reg_write(engine_, gprs[r], &image.params.gpr[r]);
         uc_reg_write(engine_, UC_X86_REG_RSP, &image.params.entry_frame.rsp);
-        const std::uint64_t flags = image.params.entry_frame.rflags & guest::rflags::arithmetic;
+        const std::uint64_t flags = image.params.entry_frame.rflags & (guest::rflags::arithmetic | guest::rflags::tf);
         uc_reg_write(engine_, UC_X86_REG_RFLAGS, &flags);
         events_ = 0;
-        uc_emu_start(engine_, layout::code, image.end_address(), 0, image.step_limit);
+        // A fault that Unicorn doesn't give to its interrupt hook (memory, privilege) ends the run: go on behind it.
+        std::uint64_t rip = layout::code;
+        while (uc_emu_start(engine_, rip, image.end_address(), 0, image.step_limit) != UC_ERR_OK) {
+            uc_reg_read(engine_, UC_X86_REG_RIP, &rip);
+            if (!skip_to_next_op(rip)) return false;
+        }
+        uc_reg_read(engine_, UC_X86_REG_RIP, &rip);
+        return rip == image.end_address();
     }
 
 private:
-    /// What the stubs do for a fault: go on at the next op.
-    static void interrupt(uc_engine* engine, std::uint32_t, void* self) {
+    /// What the stubs do for a fault. False when there is no next op, or the tape would be full.
+    bool skip_to_next_op(std::uint64_t& rip) {
+        if (++events_ > guest::tape_capacity || rip - layout::code >= image_->code_size) return false;
+        rip += image_->skip[rip - layout::code];
+        return true;
+    }
+
+    /// What the stubs do: a fault goes on at the next op, a trap or software interrupt where it is.
+    static void interrupt(uc_engine* engine, std::uint32_t vector, void* self) {
         Peer& peer = *static_cast<Peer*>(self);
+        const bool resumes = vector == 1 || vector == 3 || vector == 4 || vector >= 0x20;
         std::uint64_t rip = 0;
         uc_reg_read(engine, UC_X86_REG_RIP, &rip);
-        if (++peer.events_ > guest::tape_capacity || rip - layout::code >= peer.image_->code_size) {
+        if (resumes ? ++peer.events_ > guest::tape_capacity : !peer.skip_to_next_op(rip))
             uc_emu_stop(engine);
-            return;
-        }
-        rip += peer.image_->skip[rip - layout::code];
-        uc_reg_write(engine, UC_X86_REG_RIP, &rip);
+        else if (!resumes)
+            uc_reg_write(engine, UC_X86_REG_RIP, &rip);
     }
 
     const guest::Stage& stage_;

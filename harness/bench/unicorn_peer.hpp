@@ -14,8 +14,8 @@ public:
     /// Null when the library cannot be set up.
     static std::unique_ptr<UnicornPeer> make(const guest::Stage& stage);
     virtual ~UnicornPeer() = default;
-    /// Runs the program from its first op to its end, or until it stops otherwise.
-    virtual void run(const guest::Image& image) = 0;
+    /// Runs the program from its first op, TF included; false when it did not come to its end.
+    virtual bool run(const guest::Image& image) = 0;
 };
 
 }  // namespace faultline::harness

@@ -17,9 +17,10 @@ void print_figures(const BenchFigures& f) {
                text(f.kvm_over_floor), text(f.kvm_programs_per_second), text(f.kvm_floor_programs_per_second),
                f.kvm_programs);
     if (!f.kvm_reason.empty()) fmt::print("                            {}\n", f.kvm_reason);
-    fmt::print("engine over Unicorn         {:>10}   ({:.0f} against {} programs/s)\n", text(f.engine_over_unicorn),
-               f.engine_run_programs_per_second, text(f.unicorn_programs_per_second));
-    fmt::print("engine, a long loop         {:>10.1f}   MIPS (Unicorn {})\n", f.engine_mips, text(f.unicorn_mips));
+    fmt::print("engine over Unicorn         {:>10}   ({} programs/s of Unicorn, on {} programs)\n",
+               text(f.engine_over_unicorn), text(f.unicorn_programs_per_second), f.unicorn_programs);
+    fmt::print("engine, a long loop         {:>10.1f}   MIPS (Unicorn {}, Bochs {})\n", f.engine_mips,
+               text(f.unicorn_mips), text(f.bochs_mips));
     fmt::print("two jobs over one           {:>10.2f}   ({:.0f} against {:.0f} programs/s)\n", f.jobs2_over_jobs1,
                f.jobs2_programs_per_second, f.jobs1_programs_per_second);
     fmt::print(
@@ -55,6 +56,7 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                        {"engine_over_unicorn", number(f.engine_over_unicorn)},
                        {"engine_mips", f.engine_mips},
                        {"unicorn_mips", number(f.unicorn_mips)},
+                       {"bochs_mips", number(f.bochs_mips)},
                        {"jobs2_over_jobs1", f.jobs2_over_jobs1},
                        {"stage_us",
                         {{"generate", f.stage_us.generate},
