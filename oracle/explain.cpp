@@ -70,39 +70,6 @@ std::string allowed_text(const Step& step) {
     return fmt::format("{}", fmt::join(texts, " | "));
 }
 
-/// Differences between the frame a candidate had to show and the record, debug fields aside.
-std::string frame_difference(Builder& b, const Step& step, const Response& seen, const Record& record) {
-    State after = step.state;
-    if (seen.event == event::trap) {
-        after.rflags = step.effect.rflags, after.rflags_known = step.effect.rflags_known;
-        after.cs = step.effect.cs, after.ss = step.effect.ss;
-        for (unsigned i = 0; i < step.effect.register_count; ++i) {
-            const auto& write = step.effect.registers[i];
-            after.gpr[static_cast<std::size_t>(write.gpr)] = write.value;
-            const auto bit = static_cast<std::uint16_t>(1u << static_cast<unsigned>(write.gpr));
-            after.gpr_known = static_cast<std::uint16_t>(write.known ? after.gpr_known | bit : after.gpr_known & ~bit);
-        }
-    }
-    std::string shape;
-    const auto compare = [&](const char* name, std::uint64_t allowed, std::uint64_t found, std::uint64_t mask = ~0ull) {
-        if (((allowed ^ found) & mask) == 0) return;
-        if (shape.empty()) shape = name;
-        b.field(name, hex(allowed), hex(found));
-    };
-    compare("complete", 1, record.complete);
-    compare("cs", after.cs, record.cs);
-    compare("rflags", after.rflags, record.rflags, after.rflags_known & ~(rflags::rf | rflags::tf));
-    compare("ss", after.ss, record.ss);
-    if (after.known(Gpr::Rsp)) compare("rsp", after.reg(Gpr::Rsp), record.rsp);
-    if (after.known(Gpr::Rcx)) compare("rcx", after.reg(Gpr::Rcx), record.rcx);
-    compare("cr2", seen.event == event::fault && seen.vector == 14 ? step.effect.fault.cr2 : not_recorded, record.cr2);
-    if (record.vector != 1) {
-        compare("dr6", not_recorded, record.dr6);
-        compare("dr7", not_recorded, record.dr7);
-    }
-    return shape;
-}
-
 void debug_fields(Builder& b, const Response& allowed, const Response& seen) {
     const auto compare = [&](const char* name, const std::string& right, const std::string& found) {
         if (right != found) b.field(name, right, found);
@@ -164,7 +131,7 @@ Divergence register_divergence(Builder& b, const std::vector<Step>& trail, std::
     b.d.seen = fmt::format("{} {}", dr7 ? "DR7" : "DR6", hex(seen));
     if (const auto blame = blame_write(trail, count, dr7, allowed ^ seen)) {
         const auto id = blame->rules.front()->info.id;
-        b.place(*blame->step, id, shape_of(*blame->step, blame->allowed, blame->seen));
+        b.place(*blame->step, id, shape_of(*blame->step, blame->rules.front()->info.id, blame->allowed, blame->seen));
         name_rules(b, blame->rules);
         return b.done(blame->rules.front()->info.statement);
     }
@@ -182,9 +149,20 @@ Divergence explain_reading(Builder& b, const Reading& reading, const Record* rec
     const Response allowed = nearest(step, reading.seen);
     debug_fields(b, allowed, reading.seen);
 
+    if (reading.missing && reading.rules.empty()) {
+        // HLT may wait instead of trapping, but not where its wake-up comes: the trap is before that.
+        b.place(step, "DBG-090", "missing-db");
+        return b.done(statement_of("DBG-090"));
+    }
     if (reading.rules.empty()) {
-        const std::string shape = record ? frame_difference(b, step, reading.seen, *record) : "";
-        b.place(step, computes, "frame." + (shape.empty() ? "other" : shape));
+        std::string shape = "frame.other";
+        if (record) {
+            const auto differences = frame_differences(step, reading.seen, *record);
+            for (const auto& difference : differences)
+                b.field(difference.field, hex(difference.allowed), hex(difference.seen));
+            if (!differences.empty()) shape = fmt::format("frame.{}", differences.front().field);
+        }
+        b.place(step, computes, std::move(shape));
         return b.done(statement_of(computes));
     }
     // Bits that a #DB does not touch were wrong before it.
@@ -196,15 +174,14 @@ Divergence explain_reading(Builder& b, const Reading& reading, const Record* rec
         const auto blame = blame_write(reading.failure->trail, reading.step, dr7, dr7 ? wrong7 : wrong6);
         const std::uint64_t untouched = dr7 ? ~dr::dr7_gd : ~(dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt);
         if (blame && ((dr7 ? wrong7 : wrong6) & ~untouched) == 0) {
-            b.place(*blame->step, blame->rules.front()->info.id, shape_of(*blame->step, blame->allowed, blame->seen));
+            b.place(*blame->step, blame->rules.front()->info.id,
+                    shape_of(*blame->step, blame->rules.front()->info.id, blame->allowed, blame->seen));
             name_rules(b, blame->rules);
             return b.done(blame->rules.front()->info.statement);
         }
     }
-    std::string shape = shape_of(step, allowed, reading.seen);
-    const bool late = reading.missing && record && record->vector == 1 && allowed.vector == 1 &&
-                      (allowed.dr6 & dr::dr6_b) != 0 && ((allowed.dr6 ^ record->dr6) & dr::dr6_b) == 0;
-    if (late) shape = "late-db";
+    std::string shape = shape_of(step, reading.rules.front()->info.id, allowed, reading.seen);
+    if (reading.late) shape = "late-db";
     b.place(step, reading.rules.front()->info.id, std::move(shape));
     name_rules(b, reading.rules);
     return b.done(reading.rules.front()->info.statement);
@@ -313,23 +290,15 @@ bool hard(Outcome outcome) {
 Divergence explain(const Case& subject_case, const Image& image, const Tape& tape,
                    const std::vector<Failure>& failures) {
     Builder b(subject_case);
-    Reading best;
+    Reader reader(subject_case, image, tape);
     for (const Failure& failure : failures) {
-        if (failure.trail.empty()) continue;
-        const bool more = failure.record < tape.count;
-        switch (failure.misfit) {
-            case Misfit::Exception:
-            case Misfit::Extra:
-                if (more)
-                    read_record(best, failure, image, tape);
-                else if (!hard(tape.outcome))
-                    read_silence(best, failure);
-                break;
-            case Misfit::Outcome:
-            case Misfit::Final: break;
-        }
+        if (failure.trail.empty() || failure.misfit == Misfit::Outcome || failure.misfit == Misfit::Final) continue;
+        if (failure.record < tape.count)
+            reader.read_record(failure);
+        else if (!hard(tape.outcome))
+            reader.read_silence(failure);
     }
-    if (best.failure)
+    if (const Reading& best = reader.best(); best.failure)
         return explain_reading(b, best,
                                best.failure->record < tape.count ? &tape.records[best.failure->record] : nullptr);
     for (const Failure& failure : failures)

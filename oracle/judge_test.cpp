@@ -18,7 +18,7 @@ namespace {
 
 using namespace guest;
 
-constexpr std::uint64_t tf = 0x100, if_ = 0x200, rf = 0x10000, base = 2;
+constexpr std::uint64_t tf = 0x100, if_ = 0x200, rf = 0x10000, pf = 4, zf = 0x40, base = 2;
 
 /// A program, its image, and a tape that starts as one without events.
 struct Program {
@@ -358,13 +358,13 @@ TEST(Judge, AnAccessBreakpointIsMetByReads) {
 TEST(Judge, LenMasksTheAddress) {
     Program p({"load to=rax at=[0x40010] width=1", "nop"}, [](Environment& e) { watch(e, 0, 0x40015, access8); });
     p.final_gpr(Gpr::Rax) = 0x01;
-    EXPECT_SIGNATURE(p, "DBG-028/data-access-hit/bare-long64-cpl0/missing-db");
+    EXPECT_SIGNATURE(p, "DBG-031/data-access-hit/bare-long64-cpl0/missing-db");
     p.db(p.at(1), base, 0xFFFF0FF1, 0xB0402);
     EXPECT_PASS(p);
 }
 TEST(Judge, AnyAccessedByteMeetsABreakpoint) {
     Program p({"store at=[0x40010] from=rax width=8", "nop"}, [](Environment& e) { watch(e, 0, 0x40015, write1); });
-    EXPECT_SIGNATURE(p, "DBG-029/data-write-hit/bare-long64-cpl0/missing-db");
+    EXPECT_SIGNATURE(p, "DBG-047/data-write-hit/bare-long64-cpl0/missing-db");
     p.db(p.at(1), base, 0xFFFF0FF1, 0x10402);
     EXPECT_PASS(p);
 }
@@ -376,7 +376,7 @@ TEST(Judge, AStepAndABreakpointGiveOneDbWithBothBits) {
     p.db(p.at(1), base | tf, 0xFFFF4FF1, 0xD0402);
     EXPECT_PASS(p);
     p.tape.records[0].dr6 = 0xFFFF4FF0;
-    EXPECT_SIGNATURE(p, "DBG-047/data-write-hit/bare-long64-cpl0/dr6.b=missing");
+    EXPECT_SIGNATURE(p, "DBG-047/data-write-hit/bare-long64-cpl0/missing-db");
     p.tape.records[0].dr6 = 0xFFFF0FF1;
     EXPECT_SIGNATURE(p, "DBG-051/step/bare-long64-cpl0/dr6.bs=0");
 }
@@ -491,7 +491,7 @@ TEST(Judge, GeneralDetectClearsStaleBreakpointBits) {
 TEST(Judge, GeneralDetectAlsoStopsTheEpilogue) {
     Program p({"nop"}, [](Environment& e) { e.dr7.literal = 0x2400; });
     p.tape.final.dr7 = 0x400;
-    Record& r = p.db(p.image.stage->symbols.epilogue_read_dr7, base, 0xFFFF2FF0, 0x400);
+    Record& r = p.db(p.image.stage->symbols.epilogue_read_dr7, base | zf | pf, 0xFFFF2FF0, 0x400);
     r.rsp = (p.image.params.entry_frame.rsp & ~15ull) - 40;
     EXPECT_PASS(p);
     p.tape.records[0].dr6 = 0xFFFF0FF0;
@@ -511,7 +511,7 @@ TEST(Judge, HighBitsAndGeneralDetectHaveNoOrder) {
               [](Environment& e) { e.dr7.literal = 0x2400; });
     p.final_gpr(Gpr::Rax) = 0x100000000;
     p.record(13, p.at(1), base | rf);
-    Record& end = p.db(p.image.stage->symbols.epilogue_read_dr7, base, 0xFFFF2FF0, 0x400);
+    Record& end = p.db(p.image.stage->symbols.epilogue_read_dr7, base | zf | pf, 0xFFFF2FF0, 0x400);
     end.rsp = (p.image.params.entry_frame.rsp & ~15ull) - 40;
     p.tape.final.dr7 = 0x400;
     EXPECT_PASS(p);

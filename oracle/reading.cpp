@@ -101,30 +101,60 @@ Response as_response(const Step& step, const Record& record, std::uint64_t what)
 // What a reading costs: the strangest thing it asks one to believe dominates.
 constexpr std::size_t cost_event = 20;      ///< an event of a kind this op should not raise, or none where one is due
 constexpr std::size_t cost_no_cause = 6;    ///< … for which there is not even a cause in sight
+constexpr std::size_t cost_in_sight = 5;    ///< … whose cause is met here, only that it should not be delivered
 constexpr std::size_t cost_rip = 10;        ///< the right event with a RIP that it does not push
-constexpr std::size_t cost_elsewhere = 15;  ///< … and no RIP of this op at all
-constexpr std::size_t cost_early = 8;       ///< a trap that was to be held
+constexpr std::size_t cost_elsewhere = 15;  ///< a RIP that is none of this op's
+constexpr std::size_t cost_register = 8;    ///< RCX or RSP of another op, or of another iteration
 constexpr std::size_t cost_bits = 2;        ///< a wrong field otherwise
-constexpr std::size_t cost_lookahead = 15;  ///< what the next record shows speaks for the other reading
+constexpr std::size_t cost_stuck = 12;      ///< what follows on the tape does not fit behind it
+
+/// The cause of an event that is not due is there all the same: a breakpoint that something suppresses, a trap that is
+/// to be held or dropped.
+bool in_sight(const Step& step, const debug::Outcome& due, const Response& seen) {
+    const std::uint64_t addresses[] = {step.pre.dr0, step.pre.dr1, step.pre.dr2, step.pre.dr3};
+    switch (seen.event) {
+        case event::code_db:
+            if (seen.rip != step.stim.rip) return false;
+            for (unsigned n = 0; n < 4; ++n)
+                if (step.pre.dr7 >> 2 * n & 3 && (step.pre.dr7 >> (16 + 4 * n) & 3) == 0 &&
+                    addresses[n] == step.stim.rip && seen.dr6 >> n & 1)
+                    return true;
+            return false;
+        case event::gd_db: return step.pre.dr7 & dr::dr7_gd && seen.dr6 & dr::dr6_bd && seen.rip == step.stim.rip;
+        case event::trap:
+            if (seen.rip != step.stim.next || due.response.event != event::none) return false;
+            return due.response.held & seen.dr6 || ((step.pre.tf || step.stim.tf_after) && seen.dr6 & dr::dr6_bs);
+        default: return false;
+    }
+}
+
+std::size_t mismatch(const debug::Outcome& o, const Step& step, const Response& seen) {
+    const auto& r = o.response;
+    const bool here = seen.rip == step.stim.rip || seen.rip == step.stim.next;
+    std::size_t cost = 0;
+    if (r.rip != seen.rip && here) cost += cost_rip;
+    if (r.vector != seen.vector) cost += cost_rip;
+    return cost + cost_bits * ((((r.dr6 ^ seen.dr6) & ~o.dr6_any) != 0) + (r.dr7 != seen.dr7) + (r.tf != seen.tf) +
+                               (!o.rf_any && r.rf != seen.rf) + (r.error != seen.error));
+}
 
 std::size_t cost_of(const Step& step, const Response& seen) {
     debug::Outcomes right;
     debug::outcomes(step.pre, step.stim, right);
     std::size_t best = ~std::size_t{0};
+    bool code_due = false;
     for (const auto& o : right) {
-        const auto& r = o.response;
-        std::size_t cost = r.event != seen.event ? cost_event : 0;
-        // Delivered at once what was to be held: the cause is met here.
-        if (r.event == event::none && seen.event == event::trap && r.held & seen.dr6 && seen.rip == step.stim.next)
-            cost = cost_early;
-        if (r.event == seen.event) {
-            const bool here = seen.rip == step.stim.rip || seen.rip == step.stim.next;
-            if (r.rip != seen.rip) cost += here ? cost_rip : cost_elsewhere;
-            if (r.vector != seen.vector) cost += cost_rip;
-            cost += cost_bits * ((((r.dr6 ^ seen.dr6) & ~o.dr6_any) != 0) + (r.dr7 != seen.dr7) + (r.tf != seen.tf) +
-                                 (!o.rf_any && r.rf != seen.rf) + (r.error != seen.error));
-        }
-        best = std::min(best, cost);
+        const bool same = o.response.event == seen.event;
+        code_due |= o.response.event == event::code_db;
+        best = std::min(best, same ? mismatch(o, step, seen) : in_sight(step, o, seen) ? cost_in_sight : cost_event);
+    }
+    // Had there been no instruction breakpoint, this were right.
+    if (code_due && !step.pre.rf) {
+        auto pre = step.pre;
+        pre.rf = true;
+        debug::outcomes(pre, step.stim, right);
+        for (const auto& o : right)
+            if (o.response.event == seen.event) best = std::min(best, cost_in_sight + mismatch(o, step, seen));
     }
     return best;
 }
@@ -132,75 +162,128 @@ std::size_t cost_of(const Step& step, const Response& seen) {
 /// A cause in sight for an event that is not due.
 bool plausible(const Step& step, const Response& seen) {
     const std::uint64_t addresses[] = {step.pre.dr0, step.pre.dr1, step.pre.dr2, step.pre.dr3};
-    if (seen.event == event::code_db) {
+    const auto shows_code_breakpoint = [&](std::uint64_t rip) {
         for (unsigned n = 0; n < 4; ++n)
-            if ((step.pre.dr7 >> (16 + 4 * n) & 3) == 0 && addresses[n] == step.stim.rip && seen.dr6 >> n & 1)
-                return true;
+            if ((step.pre.dr7 >> (16 + 4 * n) & 3) == 0 && addresses[n] == rip && seen.dr6 >> n & 1) return true;
         return false;
+    };
+    switch (seen.event) {
+        case event::code_db: return shows_code_breakpoint(step.stim.rip);
+        case event::gd_db: return seen.dr6 & dr::dr6_bd || !(seen.dr6 & dr::dr6_b);
+        case event::trap: return seen.rip == step.stim.next && !shows_code_breakpoint(step.stim.next);
+        default: return true;
     }
-    if (seen.event != event::trap) return true;
-    for (unsigned n = 0; n < 4; ++n)  // the next op's instruction breakpoint rather
-        if ((step.pre.dr7 >> (16 + 4 * n) & 3) == 0 && addresses[n] == step.stim.next && seen.dr6 >> n & 1)
-            return false;
-    return seen.rip == step.stim.next;
 }
 
-void consider(Reading& best, const Failure& failure, std::size_t step, const Response& seen, bool missing,
-              std::size_t penalty) {
-    const Step& at = failure.trail[step];
-    Reading reading{&failure, step, seen, {}, missing, cost_of(at, seen) + penalty};
-    if (!missing && !plausible(at, seen)) reading.cost += cost_no_cause;
-    if (reading.cost >= best.cost) return;
-    reading.rules = violated(at, seen);
-    best = reading;
-}
-
-bool answers(const Step& step, const Record& record) {
+/// The record is the trap that was due at the step, behind a later op.
+bool reports_late(const Step& step, const Record& record) {
+    if (record.vector != 1 || record.rip == step.stim.rip || record.rip == step.stim.next) return false;
     debug::Outcomes right;
     debug::outcomes(step.pre, step.stim, right);
     return std::any_of(right.begin(), right.end(), [&](const auto& o) {
-        return o.response.event != event::none && o.response.vector == record.vector && o.response.rip == record.rip &&
-               (record.vector != 1 || ((o.response.dr6 ^ record.dr6) & ~o.dr6_any) == 0);
+        return o.response.event == event::trap && o.response.dr6 & dr::dr6_b &&
+               ((o.response.dr6 ^ record.dr6) & dr::dr6_b & ~o.dr6_any) == 0;
     });
 }
 
 }  // namespace
 
-void read_record(Reading& best, const Failure& failure, const Image& image, const Tape& tape) {
-    const Record& record = tape.records[failure.record];
-    const std::size_t first = first_open(failure), last = failure.trail.size() - 1;
-    const Step& due = failure.trail[last];
-    // The next record answers the op that is due: this one is too many.
-    const bool too_many = failure.misfit == Misfit::Exception && failure.record + 1 < tape.count &&
-                          answers(due, tape.records[failure.record + 1]);
+std::vector<FrameDifference> frame_differences(const Step& step, const Response& seen, const Record& record) {
+    State after = step.state;
+    if (seen.event == event::trap) {
+        after.rflags = step.effect.rflags, after.rflags_known = step.effect.rflags_known;
+        after.cs = step.effect.cs, after.ss = step.effect.ss;
+        for (unsigned i = 0; i < step.effect.register_count; ++i) {
+            const auto& write = step.effect.registers[i];
+            after.gpr[static_cast<std::size_t>(write.gpr)] = write.value;
+            const auto bit = static_cast<std::uint16_t>(1u << static_cast<unsigned>(write.gpr));
+            after.gpr_known = static_cast<std::uint16_t>(write.known ? after.gpr_known | bit : after.gpr_known & ~bit);
+        }
+    }
+    std::vector<FrameDifference> list;
+    const auto compare = [&](const char* name, std::uint64_t allowed, std::uint64_t found, std::uint64_t mask = ~0ull) {
+        if ((allowed ^ found) & mask) list.push_back({name, allowed, found});
+    };
+    compare("complete", 1, record.complete);
+    compare("cs", after.cs, record.cs);
+    compare("rflags", after.rflags, record.rflags, after.rflags_known & ~(rflags::rf | rflags::tf));
+    compare("ss", after.ss, record.ss);
+    if (after.known(Gpr::Rsp)) compare("rsp", after.reg(Gpr::Rsp), record.rsp);
+    if (after.known(Gpr::Rcx)) compare("rcx", after.reg(Gpr::Rcx), record.rcx);
+    compare("cr2", seen.event == event::fault && seen.vector == 14 ? step.effect.fault.cr2 : not_recorded, record.cr2);
+    if (record.vector != 1) {
+        compare("dr6", not_recorded, record.dr6);
+        compare("dr7", not_recorded, record.dr7);
+    }
+    return list;
+}
+
+/// How many more records fit behind this reading.
+std::uint32_t Reader::progress(const Failure& failure, const Step& step, const Response& seen, const Record* record) {
+    Candidate c;
+    c.state = step.state;
+    c.record = failure.record;
+    if (seen.event == event::none || seen.event == event::trap) {
+        if (walk_.complete_op(c, step.effect, seen)) return 0;
+        if (seen.event == event::none) {
+            c.state.dr6 = seen.dr6, c.state.dr7 = seen.dr7;
+            c.carried.continues = step.stim.kind == kind::rep && !step.stim.last;
+            c.carried.shadow = step.stim.kind == kind::load_ss;
+        }
+    }
+    if (record && seen.event != event::none) {
+        ++c.record;
+        if (!walk_.react(c, *record)) return c.record == tape_.count;
+    }
+    return search_.reach(case_, image_, tape_, c) - c.record;
+}
+
+void Reader::consider(const Failure& failure, std::size_t index, const Response& seen, const Record* record) {
+    const Step& step = failure.trail[index];
+    const bool missing = seen.event == event::none;
+    std::size_t cost = cost_of(step, seen);
+    if (!missing) {
+        if (!plausible(step, seen)) cost += cost_no_cause;
+        if (seen.rip != step.stim.rip && seen.rip != step.stim.next) cost += cost_elsewhere;
+        for (const auto& difference : frame_differences(step, seen, *record)) {
+            const std::string_view field = difference.field;
+            cost += field == "rcx" || field == "rsp" ? cost_register : cost_bits;
+        }
+    }
+    if (cost >= best_.cost) return;
+    const bool late = missing && record && reports_late(step, *record);
+    if (!late && progress(failure, step, seen, record) == 0) cost += cost_stuck;
+    if (cost >= best_.cost) return;
+    best_ = {&failure, index, seen, violated(step, seen), missing, late, cost};
+}
+
+void Reader::read_record(const Failure& failure) {
+    const Record& record = tape_.records[failure.record];
+    const std::size_t last = failure.trail.size() - 1;
     constexpr std::uint64_t db_events[] = {event::trap, event::code_db, event::gd_db, event::icebp, event::delivered};
     constexpr std::uint64_t other_events[] = {event::fault, event::delivered};
-    for (std::size_t i = first; i <= last; ++i) {
+    for (std::size_t i = first_open(failure); i <= last; ++i) {
         const Step& step = failure.trail[i];
         const auto& stim = step.stim;
         if (record.rip != stim.rip && record.rip != stim.next && i != last) continue;
-        const std::size_t penalty = too_many && i == last ? cost_lookahead : 0;
         const auto consider_as = [&](std::uint64_t what) {
             const bool software = stim.kind == kind::int_n || stim.kind == kind::int3 || stim.kind == kind::wake;
-            if ((what == event::icebp) != (stim.kind == kind::icebp && record.vector == 1)) return;
+            if (what == event::icebp && stim.kind != kind::icebp) return;
             if (what == event::gd_db && stim.kind != kind::mov_dr) return;
             if (what == event::delivered && !software) return;
-            consider(best, failure, i, as_response(step, record, what), false, penalty);
+            consider(failure, i, as_response(step, record, what), &record);
         };
         if (record.vector == 1)
             for (const auto what : db_events) consider_as(what);
         else
             for (const auto what : other_events) consider_as(what);
     }
-    if (failure.misfit != Misfit::Exception) return;
     // Nothing was raised where something was due, and the record belongs to a later op.
-    const bool later = record.rip != due.stim.rip && record.rip != due.stim.next && record.rip > due.stim.rip &&
-                       record.rip <= image.end_address();
-    consider(best, failure, last, uneventful(due), true, later ? 0 : 2 * cost_elsewhere);
+    if (failure.misfit == Misfit::Exception) consider(failure, last, uneventful(failure.trail[last]), &record);
 }
 
-void read_silence(Reading& best, const Failure& failure) {
-    consider(best, failure, failure.trail.size() - 1, uneventful(failure.trail.back()), true, 0);
+void Reader::read_silence(const Failure& failure) {
+    consider(failure, failure.trail.size() - 1, uneventful(failure.trail.back()), nullptr);
 }
 
 }  // namespace faultline::oracle

@@ -26,15 +26,44 @@ struct Reading {
     std::size_t step = 0;  ///< in the failure's trail
     Response seen{};
     Rules rules;
-    bool missing = false;
+    bool missing = false;  ///< `seen` is nothing
+    bool late = false;     ///< … and the next record is what was due, behind a later op
     std::size_t cost = ~std::size_t{0};
 
     const Step& at() const { return failure->trail[step]; }
 };
 
-/// Weighs every reading of the first record that does not fit against `best`.
-void read_record(Reading& best, const Failure& failure, const guest::Image& image, const guest::Tape& tape);
-/// The reading that nothing was raised at the failure's last step.
-void read_silence(Reading& best, const Failure& failure);
+/// A field of an exception's frame that is not what the step had left.
+struct FrameDifference {
+    const char* field;
+    std::uint64_t allowed, seen;
+};
+/// Debug fields aside.
+std::vector<FrameDifference> frame_differences(const Step& step, const Response& seen, const guest::Record& record);
+
+/// Finds the reading of a tape that asks one to believe least, over all ways that got furthest.
+class Reader {
+public:
+    Reader(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape)
+        : case_(subject_case), image_(image), tape_(tape), walk_(image, tape.features) {}
+
+    /// Weighs every reading of the first record that does not fit.
+    void read_record(const Failure& failure);
+    /// The reading that nothing was raised at the failure's last step.
+    void read_silence(const Failure& failure);
+    /// `failure` is null when there was none.
+    const Reading& best() const { return best_; }
+
+private:
+    void consider(const Failure& failure, std::size_t step, const Response& seen, const guest::Record* record);
+    std::uint32_t progress(const Failure& failure, const Step& step, const Response& seen, const guest::Record* record);
+
+    const guest::Case& case_;
+    const guest::Image& image_;
+    const guest::Tape& tape_;
+    Walk walk_;
+    Search search_;
+    Reading best_;
+};
 
 }  // namespace faultline::oracle

@@ -31,29 +31,43 @@ Search::Result Search::run(const Case& subject_case, const Image& image, const T
     tape_ = &tape;
     walk_ = &walk;
     keep_ = keep;
+    if (const char* why = walk.start(*current_)) {
+        why_ = why;
+        return Result::NotModelled;
+    }
+    return follow();
+}
+
+std::uint32_t Search::reach(const Case& subject_case, const Image& image, const Tape& tape, const Candidate& from) {
+    const Walk walk(image, tape.features);
+    case_ = &subject_case;
+    tape_ = &tape;
+    walk_ = &walk;
+    keep_ = false;
+    *current_ = from;
+    furthest_ = from.record;
+    return follow() == Result::Fits ? tape.count + 1 : furthest_;
+}
+
+Search::Result Search::follow() {
+    const Image& image = walk_->image();
     why_ = nullptr;
     total_steps_ = 0;
     pending_.clear();
     trail_.clear();
     failures_.clear();
     for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = static_cast<std::uint8_t>(i + 1);
-
     Result result = Result::Misfits;
-    if (const char* why = walk.start(*current_)) {
-        why_ = why;
-        result = Result::NotModelled;
-    } else {
-        for (;;) {
-            const Advance step = advance();
-            if (step == Advance::On) continue;
-            if (step == Advance::Fits) {
-                result = Result::Fits;
-                break;
-            }
-            // A way that cannot be followed leaves the case undecided, unless another one fits.
-            if (step == Advance::NotModelled) result = Result::NotModelled;
-            if (take_pending() == Advance::Dead) break;
+    for (;;) {
+        const Advance step = advance();
+        if (step == Advance::On) continue;
+        if (step == Advance::Fits) {
+            result = Result::Fits;
+            break;
         }
+        // A way that cannot be followed leaves the case undecided, unless another one fits.
+        if (step == Advance::NotModelled) result = Result::NotModelled;
+        if (take_pending() == Advance::Dead) break;
     }
     for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = 0;
     walk_ = nullptr;
@@ -313,6 +327,7 @@ Search::Trial Search::try_event(const debug::Outcome& outcome, const Effect& eff
     if (!oracle::fits(expected, record)) return Trial::Differs;
     walk_->clobber(c);
     ++c.record;
+    furthest_ = std::max(furthest_, c.record);
     if (!walk_->react(c, record)) return ends(Outcome::WildRip);
     if (r.event == event::trap && c.state.rip == current_->state.rip) c.carried.held = r.held;
     // HLT that was left by its own step trap, before or after the event that wakes it was raised.
@@ -343,6 +358,9 @@ Search::Trial Search::finish() {
         Candidate inside;
         inside.state = walk_->at_handler(c, vector_ud, false);
         inside.state.rip = walk_->image().stage->symbols.epilogue_read_dr7;
+        // The stub has just found the pushed RIP equal to the end.
+        inside.state.rflags = (inside.state.rflags & ~rflags::arithmetic) | rflags::zf | rflags::pf;
+        inside.state.rflags_known |= rflags::arithmetic;
         Effect read;
         read.kind = Kind::MovDr;
         read.dr_number = 7;

@@ -44,6 +44,11 @@ public:
     /// With `keep`, `trail()` is the way that fits, or `failures()` those that got furthest.
     Result run(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape, bool keep);
 
+    /// Follows `from` instead of the program's start: how many records are accounted for where it stops; one more
+    /// than the tape has when the whole rest fits.
+    std::uint32_t reach(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape,
+                        const Candidate& from);
+
     const char* why_not() const { return why_; }
     const std::vector<Step>& trail() const { return trail_; }
     const std::vector<Failure>& failures() const { return failures_; }
@@ -57,6 +62,7 @@ private:
     enum class Advance : std::uint8_t { On, Fits, Dead, NotModelled };
     enum class Trial : std::uint8_t { Matches, Ends, Differs, NotModelled };
 
+    Result follow();
     Advance advance();
     Advance branch(const guest::Effect& effect, bool at_end);
     Trial try_event(const debug::Outcome& outcome, const guest::Effect& effect, bool at_end);
@@ -89,7 +95,7 @@ private:
     std::vector<Candidate> pending_;
     debug::Outcomes outcomes_;
     std::array<std::uint8_t, guest::layout::code_limit> op_at_{};  ///< op number + 1 at each op's first byte
-    std::uint32_t total_steps_ = 0;
+    std::uint32_t total_steps_ = 0, furthest_ = 0;
 
     std::vector<Step> trail_;
     std::vector<Failure> failures_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace faultline::oracle {
@@ -52,13 +53,13 @@ Hits hits_of(const Pre<Judging>& pre, const Stimulus<Judging>& stim) {
     return result;
 }
 
-std::string hit_class(const Pre<Judging>& pre, const Stimulus<Judging>& stim, const Hits& hits) {
+std::string hit_class(const Stimulus<Judging>& stim, const Hits& hits) {
     std::string name = hits.enabled & 1u << 1   ? "data-write-hit"
                        : hits.enabled & 1u << 3 ? "data-access-hit"
                                                 : "io-hit";
     if (stim.kind == kind::rep) name = "rep-" + name;
     if (stim.kind == kind::load_ss) name += "-by-mov-ss";
-    return pre.shadow ? name + "-in-shadow" : name;
+    return name;
 }
 
 std::string move_dr_class(const Pre<Judging>& pre, const Stimulus<Judging>& stim) {
@@ -96,19 +97,27 @@ std::string step_class(const Pre<Judging>& pre, const Stimulus<Judging>& stim) {
     return fmt::format("step{}{}", what, pre.shadow ? "-in-shadow" : "");
 }
 
+template <std::size_t count>
+bool one_of(std::string_view rule, const char* const (&ids)[count]) {
+    return std::find(std::begin(ids), std::end(ids), rule) != std::end(ids);
+}
 bool about_stepping(std::string_view rule) {
-    for (const std::string_view id : {"DBG-051", "DBG-052", "DBG-058", "DBG-059", "DBG-060", "DBG-061", "DBG-064",
-                                      "DBG-065", "DBG-081", "DBG-090", "XCP-102", "EXE-041", "EXE-048", "EXE-050"})
-        if (rule == id) return true;
-    return false;
+    return one_of(rule, {"DBG-051", "DBG-052", "DBG-058", "DBG-059", "DBG-060", "DBG-061", "DBG-064", "DBG-065",
+                         "DBG-081", "DBG-090", "XCP-102", "EXE-041", "EXE-048", "EXE-050"});
+}
+bool about_code_breakpoints(std::string_view rule) {
+    return one_of(rule, {"DBG-037", "DBG-038", "DBG-040", "DBG-046", "DBG-049", "EXE-003"});
+}
+/// A breakpoint met by an access must be reported.
+bool about_hits(std::string_view rule) {
+    return one_of(rule, {"DBG-028", "DBG-031", "DBG-047", "DBG-048", "DBG-066", "DBG-070", "DBG-088"});
 }
 
 }  // namespace
 
 std::string vector_name(std::uint64_t vector) {
-    return vector < 32                     ? std::string(mnemonics[vector])
-           : vector == guest::not_recorded ? "nothing"
-                                           : fmt::format("v{:x}", vector);
+    if (vector < 32) return std::string(mnemonics[vector]);
+    return vector < 256 ? "interrupt" : "nothing";
 }
 std::string exception_name(std::uint64_t vector) {
     if (vector == 2) return "NMI";
@@ -141,13 +150,11 @@ std::string stimulus_class(const Pre<Judging>& pre, const Stimulus<Judging>& sti
     if (stim.kind == kind::boundary) return "held-trap";
     if (stim.kind == kind::wake) return stim.vector == 2 ? "nmi" : "interrupt";
     const Hits hits = hits_of(pre, stim);
-    if (hits.code && !stim.continues && rule != "EXE-001") {
-        if (pre.rf) {
-            if (rule == "DBG-038") return "code-hit-under-rf";
-        } else {
-            return pre.shadow ? "code-hit-in-shadow" : "code-hit";
-        }
-    }
+    const bool looked_for = hits.code && !stim.continues && !pre.rf;
+    if (about_code_breakpoints(rule) && hits.code && pre.rf) return "code-hit-under-rf";
+    if (looked_for && about_code_breakpoints(rule)) return pre.shadow ? "code-hit-in-shadow" : "code-hit";
+    if (looked_for && !pre.shadow && rule != "EXE-001") return "code-hit";
+    if (about_hits(rule) && hits.enabled) return hit_class(stim, hits);
     if (stim.kind == kind::mov_dr) {
         const std::string own = move_dr_class(pre, stim);
         const bool stopped = own.find("-read") == std::string::npos && own.find("-write") == std::string::npos;
@@ -165,7 +172,7 @@ std::string stimulus_class(const Pre<Judging>& pre, const Stimulus<Judging>& sti
     if (steps && about_stepping(rule)) return step_class(pre, stim);
     if (!pre.tf && stim.tf_after && about_stepping(rule))
         return stim.kind == kind::iret ? "iret-sets-tf" : "popf-sets-tf";
-    if (hits.enabled) return hit_class(pre, stim, hits);
+    if (hits.enabled) return hit_class(stim, hits);
     if (pre.held) return "held-hit";
     if (steps) return step_class(pre, stim);
     if (hits.disabled) return "disabled-hit";
@@ -174,10 +181,18 @@ std::string stimulus_class(const Pre<Judging>& pre, const Stimulus<Judging>& sti
     return "plain";
 }
 
-std::string shape_of(const Step& step, const Response<Judging>& allowed, const Response<Judging>& seen) {
+std::string shape_of(const Step& step, std::string_view rule, const Response<Judging>& allowed,
+                     const Response<Judging>& seen) {
     const auto name = [](const Response<Judging>& r) { return vector_name(r.vector); };
+    // An instruction breakpoint comes before all the op does, so what the op does is not part of the shape.
+    if ((seen.event == event::code_db) != (allowed.event == event::code_db))
+        return seen.event == event::code_db ? "unexpected-db" : "missing-db";
     if (seen.event == event::none && allowed.event != event::none) return "missing-" + name(allowed);
     if (seen.event != event::none && allowed.event == event::none) return "unexpected-" + name(seen);
+    // Not reported is not reported, whether for another cause there is a #DB or not.
+    if (about_hits(rule) && seen.event == event::trap && allowed.event == event::trap && seen.rip == allowed.rip &&
+        dr6_b & allowed.dr6 & ~seen.dr6)
+        return "missing-db";
     if (seen.vector != allowed.vector) return fmt::format("{}-instead-of-{}", name(seen), name(allowed));
     if (seen.event != allowed.event) {
         const bool fault = seen.event != event::trap && seen.event != event::icebp && seen.event != event::delivered;

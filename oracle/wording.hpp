@@ -19,7 +19,8 @@ std::string_view outcome_name(guest::Outcome outcome);
 std::string stimulus_class(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, std::string_view rule);
 
 /// How `seen` is wrong where `allowed` was right, as one word: "missing-db", "rf=0", "dr6.bs=1", ….
-std::string shape_of(const Step& step, const debug::Response<Judging>& allowed, const debug::Response<Judging>& seen);
+std::string shape_of(const Step& step, std::string_view rule, const debug::Response<Judging>& allowed,
+                     const debug::Response<Judging>& seen);
 
 /// "#DB trap, RIP 20004h, RF 0, DR6 FFFF4FF0h, DR7 400h"; "no exception".
 std::string describe(const debug::Outcome& outcome);

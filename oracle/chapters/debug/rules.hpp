@@ -23,7 +23,7 @@ inline constexpr auto rules = boost::hana::tuple_t<
     // instruction breakpoints
     Dbg037, Dbg038, Dbg046, Dbg040, Dbg049, Exe003, Dbg036, Exe010,
     // data and I/O breakpoints
-    Dbg028, Dbg029, Dbg030, Dbg031, Dbg033, Dbg034, Dbg047, Dbg048, Dbg088, Dbg039, Dbg057, Dbg092, Exe015, Dbg032,
+    Dbg047, Dbg031, Dbg048, Dbg088, Dbg028, Dbg029, Dbg030, Dbg033, Dbg034, Dbg039, Dbg057, Dbg092, Exe015, Dbg032,
     Exe039, Exe040, Dbg087,
     // SS shadow, before the plain step rules that it modifies
     Dbg065, Dbg066, Dbg067, Dbg068, Dbg069, Dbg070, Exe034, Exe035, Exe036, Exe047, Exe049, Exe032, Exe033,

@@ -1,8 +1,8 @@
 // Data and I/O breakpoints: which accesses they meet, and the trap that follows. AMD APM vol 2, "Data Breakpoints",
 // "I/O Breakpoints", "Setting Breakpoints"; Intel SDM vol 3, "Data Memory and I/O Breakpoint Exception Conditions".
 //
-// For each register exactly one of the constraining rules here speaks about an op that runs: either it says that
-// the access is met (#DB, Bn = 1), or that it is not (Bn = 0 unless held).
+// For each register some constraining rule here speaks about an op that runs: either it says that the access is met
+// (#DB, Bn = 1), or that it is not (Bn = 0 unless held). DBG-028 says either, where it is LEN's masking that decides.
 #pragma once
 
 #include "oracle/chapters/debug/rules/rules.hpp"
@@ -32,10 +32,10 @@ typename D::Bool met_from_below(const Pre<D>& pre, const Stimulus<D>& stim, unsi
         return length != 0 && (write || rw_is(pre, n, 3)) && in_range(pre, n, address, typename D::Bits(1));
     });
 }
-/// A met breakpoint about which no more special rule speaks.
+/// A met breakpoint of type `rw`.
 template <class D>
-typename D::Bool plainly_met(const Pre<D>& pre, const Stimulus<D>& stim, unsigned n, std::uint64_t rw) {
-    return runs(pre, stim) && hit(pre, stim, n) && rw_is(pre, n, rw) && !masking_decides(pre, stim, n);
+typename D::Bool met(const Pre<D>& pre, const Stimulus<D>& stim, unsigned n, std::uint64_t rw) {
+    return runs(pre, stim) && hit(pre, stim, n) && rw_is(pre, n, rw);
 }
 template <class D>
 typename D::Bool trap_reports(const Response<D>& r, unsigned n) {
@@ -64,9 +64,8 @@ struct Dbg029 : RulePerRegister {
         arch("DBG-029", "A data breakpoint is met when any accessed byte lies in its range",
              APM2 "Setting Breakpoints (table Breakpoint-Setting Examples)");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES {
-        return (plainly_met(pre, stim, n, 1) || plainly_met(pre, stim, n, 3)) && met_from_below(pre, stim, n);
-    }
+    static constexpr bool redundant = true;
+    FAULTLINE_APPLIES { return (met(pre, stim, n, 1) || met(pre, stim, n, 3)) && met_from_below(pre, stim, n); }
     FAULTLINE_ALLOWS { return trap_reports(r, n); }
 };
 
@@ -85,7 +84,7 @@ struct Dbg031 : RulePerRegister {
     static constexpr RuleInfo info =
         arch("DBG-031", "A data breakpoint with R/W = 11 is met by reads and by writes", APM2 "Data Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return plainly_met(pre, stim, n, 3) && !met_from_below(pre, stim, n); }
+    FAULTLINE_APPLIES { return met(pre, stim, n, 3); }
     FAULTLINE_ALLOWS { return trap_reports(r, n); }
 };
 
@@ -116,7 +115,7 @@ struct Dbg047 : RulePerRegister {
     static constexpr RuleInfo info = arch(
         "DBG-047", "A write to a data breakpoint's range raises #DB after the instruction", APM2 "Data Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return plainly_met(pre, stim, n, 1) && !met_from_below(pre, stim, n); }
+    FAULTLINE_APPLIES { return met(pre, stim, n, 1); }
     FAULTLINE_ALLOWS { return trap_reports(r, n); }
 };
 
@@ -126,7 +125,7 @@ struct Dbg048 : RulePerRegister {
                                           "after the instruction",
                                           APM2 "I/O Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return plainly_met(pre, stim, n, 2) && !is(stim, kind::rep); }
+    FAULTLINE_APPLIES { return met(pre, stim, n, 2) && !is(stim, kind::rep); }
     FAULTLINE_ALLOWS { return trap_reports(r, n); }
 };
 
@@ -135,7 +134,7 @@ struct Dbg088 : RulePerRegister {
         arch("DBG-088", "In a repeated INS or OUTS, an I/O breakpoint raises #DB after each iteration that meets it",
              APM2 "I/O Breakpoints; " SDM3 "Data Memory and I/O Breakpoint Exception Conditions");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return plainly_met(pre, stim, n, 2) && is(stim, kind::rep); }
+    FAULTLINE_APPLIES { return met(pre, stim, n, 2) && is(stim, kind::rep); }
     FAULTLINE_ALLOWS { return trap_reports(r, n); }
 };
 
