@@ -37,6 +37,11 @@ struct Builder {
         d.shape = std::move(shape);
         d.op_index = step.op;
     }
+    /// Wrong flags have little to do with the op that shows them.
+    void place_flags(const Step& step, std::string shape) {
+        place(step, computes, std::move(shape));
+        d.stimulus_class = "flags";
+    }
     Divergence done(std::string_view statement) {
         d.signature =
             fmt::format("{}:{}/{}/{}/{}", signature_version, d.rule, d.stimulus_class, place_of(subject_case), d.shape);
@@ -155,14 +160,16 @@ Divergence explain_reading(Builder& b, const Reading& reading, const Record* rec
         return b.done(statement_of("DBG-090"));
     }
     if (reading.rules.empty()) {
-        std::string shape = "frame.other";
-        if (record) {
-            const auto differences = frame_differences(step, reading.seen, *record);
-            for (const auto& difference : differences)
-                b.field(difference.field, hex(difference.allowed), hex(difference.seen));
-            if (!differences.empty()) shape = fmt::format("frame.{}", differences.front().field);
-        }
-        b.place(step, computes, std::move(shape));
+        const auto differences =
+            record ? frame_differences(step, reading.seen, *record) : std::vector<FrameDifference>{};
+        for (const auto& difference : differences)
+            b.field(difference.field, hex(difference.allowed), hex(difference.seen));
+        const std::string_view field = differences.empty() ? "other" : differences.front().field;
+        if (field == "rflags")
+            b.place_flags(step,
+                          flags_shape(differences.front().allowed, differences.front().seen, differences.front().mask));
+        else
+            b.place(step, computes, field == "rcx" ? "register" : fmt::format("frame.{}", field));
         return b.done(statement_of(computes));
     }
     // Bits that a #DB does not touch were wrong before it.
@@ -264,7 +271,15 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
         }
         break;
     }
-    if ((f.rflags ^ s.rflags) & s.rflags_known & ~rflags::rf) differ("rflags", rflags_right, f.rflags);
+    const std::uint64_t flags = s.rflags_known & ~rflags::rf;
+    if ((f.rflags ^ s.rflags) & flags) {
+        differ("rflags", rflags_right, f.rflags);
+        if (b.d.fields.size() == 1) {
+            b.d.expected = hex(rflags_right), b.d.seen = hex(f.rflags);
+            b.place_flags(*culprit, flags_shape(rflags_right, f.rflags, flags));
+            return b.done(statement_of(computes));
+        }
+    }
     for (unsigned n = 0; n < 4; ++n)
         if (f.dr[n] != s.dr[n]) differ(fmt::format("dr{}", n), s.dr[n], f.dr[n]);
     if (f.cs != s.cs) differ("cs", s.cs, f.cs);
@@ -272,7 +287,7 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
     if (f.cr4 != s.cr4) differ("cr4", s.cr4, f.cr4);
     const auto debugctl = image.params.use_debugctl ? s.debugctl : not_recorded;
     if (f.debugctl != debugctl) differ("debugctl", debugctl, f.debugctl);
-    const std::string shape = b.d.shape;
+    const std::string shape = culprit == &trail.back() ? b.d.shape : "register";
     const bool tracing = shape == "final.debugctl";
     b.d.expected = b.d.fields.empty() ? "" : b.d.fields.front().allowed;
     b.d.seen = b.d.fields.empty() ? "" : b.d.fields.front().seen;
@@ -285,6 +300,14 @@ bool hard(Outcome outcome) {
            outcome != Outcome::TapeOverflow;
 }
 
+/// The subject got past the op at which something was due before it gave up.
+bool passed_over(const Failure& failure, const Image& image, const Tape& tape) {
+    if (failure.misfit != Misfit::Exception) return false;
+    for (std::size_t i = first_open(failure); i < failure.trail.size(); ++i)
+        if (failure.trail[i].stim.rip == tape.stop_rip) return false;
+    return tape.stop_rip > failure.trail.back().stim.rip && tape.stop_rip <= image.end_address();
+}
+
 }  // namespace
 
 Divergence explain(const Case& subject_case, const Image& image, const Tape& tape,
@@ -295,7 +318,7 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
         if (failure.trail.empty() || failure.misfit == Misfit::Outcome || failure.misfit == Misfit::Final) continue;
         if (failure.record < tape.count)
             reader.read_record(failure);
-        else if (!hard(tape.outcome))
+        else if (!hard(tape.outcome) || passed_over(failure, image, tape))
             reader.read_silence(failure);
     }
     if (const Reading& best = reader.best(); best.failure)

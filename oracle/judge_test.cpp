@@ -90,7 +90,7 @@ TEST(Judge, AProgramWithoutEventsPasses) {
     p.final_gpr(Gpr::Rax) = 5;
     EXPECT_PASS(p);
     p.final_gpr(Gpr::Rax) = 6;
-    EXPECT_SIGNATURE(p, "EXE-002/plain/bare-long64-cpl0/final.rax");
+    EXPECT_SIGNATURE(p, "EXE-002/plain/bare-long64-cpl0/register");
 }
 
 TEST(Judge, AnEventOutOfNothingIsUnexpected) {

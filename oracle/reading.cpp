@@ -103,8 +103,10 @@ constexpr std::size_t cost_event = 20;      ///< an event of a kind this op shou
 constexpr std::size_t cost_no_cause = 6;    ///< … for which there is not even a cause in sight
 constexpr std::size_t cost_in_sight = 5;    ///< … whose cause is met here, only that it should not be delivered
 constexpr std::size_t cost_rip = 10;        ///< the right event with a RIP that it does not push
-constexpr std::size_t cost_elsewhere = 15;  ///< a RIP that is none of this op's
-constexpr std::size_t cost_register = 8;    ///< RCX or RSP of another op, or of another iteration
+constexpr std::size_t cost_elsewhere = 24;  ///< a RIP that is none of this op's
+constexpr std::size_t cost_later_op = 40;   ///< … but a later op's
+constexpr std::size_t cost_missing = 7;     ///< nothing raised where something is due, and the tape goes on to fit
+constexpr std::size_t cost_register = 14;   ///< RCX or RSP of another op, or of another iteration
 constexpr std::size_t cost_bits = 2;        ///< a wrong field otherwise
 constexpr std::size_t cost_stuck = 12;      ///< what follows on the tape does not fit behind it
 
@@ -138,6 +140,12 @@ std::size_t mismatch(const debug::Outcome& o, const Step& step, const Response& 
                                (!o.rf_any && r.rf != seen.rf) + (r.error != seen.error));
 }
 
+/// A RIP that an event of this kind could push at this op.
+bool natural_rip(const Step& step, const Response& seen) {
+    const bool fault = seen.event == event::fault || seen.event == event::code_db || seen.event == event::gd_db;
+    return seen.rip == (fault ? step.stim.rip : step.stim.next);
+}
+
 std::size_t cost_of(const Step& step, const Response& seen) {
     debug::Outcomes right;
     debug::outcomes(step.pre, step.stim, right);
@@ -146,7 +154,8 @@ std::size_t cost_of(const Step& step, const Response& seen) {
     for (const auto& o : right) {
         const bool same = o.response.event == seen.event;
         code_due |= o.response.event == event::code_db;
-        best = std::min(best, same ? mismatch(o, step, seen) : in_sight(step, o, seen) ? cost_in_sight : cost_event);
+        const std::size_t other = cost_event + (natural_rip(step, seen) ? 0 : cost_rip);
+        best = std::min(best, same ? mismatch(o, step, seen) : in_sight(step, o, seen) ? cost_in_sight : other);
     }
     // Had there been no instruction breakpoint, this were right.
     if (code_due && !step.pre.rf) {
@@ -170,7 +179,7 @@ bool plausible(const Step& step, const Response& seen) {
     switch (seen.event) {
         case event::code_db: return shows_code_breakpoint(step.stim.rip);
         case event::gd_db: return seen.dr6 & dr::dr6_bd || !(seen.dr6 & dr::dr6_b);
-        case event::trap: return seen.rip == step.stim.next && !shows_code_breakpoint(step.stim.next);
+        case event::trap: return !shows_code_breakpoint(step.stim.next);
         default: return true;
     }
 }
@@ -202,7 +211,7 @@ std::vector<FrameDifference> frame_differences(const Step& step, const Response&
     }
     std::vector<FrameDifference> list;
     const auto compare = [&](const char* name, std::uint64_t allowed, std::uint64_t found, std::uint64_t mask = ~0ull) {
-        if ((allowed ^ found) & mask) list.push_back({name, allowed, found});
+        if ((allowed ^ found) & mask) list.push_back({name, allowed, found, mask});
     };
     compare("complete", 1, record.complete);
     compare("cs", after.cs, record.cs);
@@ -238,13 +247,20 @@ std::uint32_t Reader::progress(const Failure& failure, const Step& step, const R
     return search_.reach(case_, image_, tape_, c) - c.record;
 }
 
+bool Reader::is_op(std::uint64_t rip) const {
+    for (unsigned i = 0; i <= image_.op_count; ++i)
+        if (image_.op_address(i) == rip) return true;
+    return false;
+}
+
 void Reader::consider(const Failure& failure, std::size_t index, const Response& seen, const Record* record) {
     const Step& step = failure.trail[index];
     const bool missing = seen.event == event::none;
-    std::size_t cost = cost_of(step, seen);
+    std::size_t cost = missing ? cost_missing : cost_of(step, seen);
     if (!missing) {
-        if (!plausible(step, seen)) cost += cost_no_cause;
-        if (seen.rip != step.stim.rip && seen.rip != step.stim.next) cost += cost_elsewhere;
+        if (cost > 0 && !plausible(step, seen)) cost += cost_no_cause;
+        if (seen.rip != step.stim.rip && seen.rip != step.stim.next)
+            cost += is_op(seen.rip) && seen.rip > step.stim.rip ? cost_later_op : cost_elsewhere;
         for (const auto& difference : frame_differences(step, seen, *record)) {
             const std::string_view field = difference.field;
             cost += field == "rcx" || field == "rsp" ? cost_register : cost_bits;
@@ -252,7 +268,7 @@ void Reader::consider(const Failure& failure, std::size_t index, const Response&
     }
     if (cost >= best_.cost) return;
     const bool late = missing && record && reports_late(step, *record);
-    if (!late && progress(failure, step, seen, record) == 0) cost += cost_stuck;
+    if (!late && progress(failure, step, seen, record) == 0) cost += missing ? cost_event : cost_stuck;
     if (cost >= best_.cost) return;
     best_ = {&failure, index, seen, violated(step, seen), missing, late, cost};
 }

@@ -36,7 +36,7 @@ struct Reading {
 /// A field of an exception's frame that is not what the step had left.
 struct FrameDifference {
     const char* field;
-    std::uint64_t allowed, seen;
+    std::uint64_t allowed, seen, mask;
 };
 /// Debug fields aside.
 std::vector<FrameDifference> frame_differences(const Step& step, const Response& seen, const guest::Record& record);
@@ -56,6 +56,7 @@ public:
 
 private:
     void consider(const Failure& failure, std::size_t step, const Response& seen, const guest::Record* record);
+    bool is_op(std::uint64_t rip) const;
     std::uint32_t progress(const Failure& failure, const Step& step, const Response& seen, const guest::Record* record);
 
     const guest::Case& case_;

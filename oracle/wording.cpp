@@ -228,6 +228,19 @@ std::string shape_of(const Step& step, std::string_view rule, const Response<Jud
     return "other";
 }
 
+std::string flags_shape(std::uint64_t allowed, std::uint64_t seen, std::uint64_t mask) {
+    using namespace guest::rflags;
+    constexpr std::pair<std::uint64_t, std::string_view> names[] = {
+        {tf, "tf"}, {rf, "rf"},   {if_, "if"},  {iopl, "iopl"}, {nt, "nt"}, {ac, "ac"},
+        {df, "df"}, {vif, "vif"}, {vip, "vip"}, {id, "id"},     {vm, "vm"}, {arithmetic, "arithmetic"}};
+    const std::uint64_t wrong = (allowed ^ seen) & mask;
+    for (const auto& [bits, name] : names)
+        if (wrong & bits)
+            return bits == arithmetic ? "rflags.arithmetic"
+                                      : fmt::format("rflags.{}={}", name, int{(seen & bits) != 0});
+    return "rflags.reserved";
+}
+
 std::string describe(const debug::Outcome& outcome) {
     const auto& r = outcome.response;
     if (r.event == event::none) return "no exception";

@@ -22,6 +22,9 @@ std::string stimulus_class(const debug::Pre<Judging>& pre, const debug::Stimulus
 std::string shape_of(const Step& step, std::string_view rule, const debug::Response<Judging>& allowed,
                      const debug::Response<Judging>& seen);
 
+/// "rflags.iopl=0": the first wrong bit of RFLAGS, arithmetic flags as one.
+std::string flags_shape(std::uint64_t allowed, std::uint64_t seen, std::uint64_t mask);
+
 /// "#DB trap, RIP 20004h, RF 0, DR6 FFFF4FF0h, DR7 400h"; "no exception".
 std::string describe(const debug::Outcome& outcome);
 std::string describe(const guest::Record& record);
