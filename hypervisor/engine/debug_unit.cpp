@@ -44,10 +44,9 @@ void DebugUnit::rearm() {
     }
 }
 
-std::uint64_t DebugUnit::data_pages() const {
+std::uint64_t DebugUnit::pages(unsigned mask) const {
     std::uint64_t pages = 0;
-    for (unsigned n = 0; n < 4; ++n)
-        if ((read_mask_ | write_mask_) >> n & 1) pages |= 1ull << (address[n] >> 12) % 64;
+    for (; mask; mask &= mask - 1) pages |= 1ull << (address[__builtin_ctz(mask)] >> 12) % 64;
     return pages;
 }
 

@@ -35,11 +35,12 @@ public:
 
     bool general_detect() const { return (dr7_ & guest::dr::dr7_gd) != 0; }
     bool branch_step() const { return (debugctl & guest::debugctl::btf) != 0; }
-    bool code_armed() const { return code_mask_ != 0; }
     bool data_armed() const { return (read_mask_ | write_mask_) != 0; }
     bool io_armed() const { return io_mask_ != 0; }
-    /// Bit p modulo 64 for every page p with an armed data breakpoint. A range is aligned and so never leaves its page.
-    std::uint64_t data_pages() const;
+    /// Bit p modulo 64 for every page p with an armed breakpoint on instructions or data. A range is aligned and so
+    /// never leaves its page.
+    std::uint64_t code_pages() const { return pages(code_mask_); }
+    std::uint64_t data_pages() const { return pages(read_mask_ | write_mask_); }
 
     /// B0–B3 of the enabled instruction breakpoints at this linear address.
     std::uint64_t match_code(std::uint64_t rip) const;
@@ -61,6 +62,7 @@ public:
 
 private:
     void rearm();
+    std::uint64_t pages(unsigned mask) const;
     bool overlaps(unsigned n, std::uint64_t address, std::size_t length) const;
 
     std::uint64_t dr7_ = guest::dr::dr7_reset;

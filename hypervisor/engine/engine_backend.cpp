@@ -70,15 +70,15 @@ void EngineBackend::restore(const guest::Stage& stage, std::uint64_t rip) {
     machine_->registers_changed();
 }
 
-/// `apply` writes the bytes; the machine has to know which.
+/// What guest::apply does, on memory that is pristine: what follows the program's end is zero there already.
 void EngineBackend::lay(const guest::Image& image) {
-    guest::apply(image, machine_->memory.bytes());
-    machine_->written(layout::params, sizeof image.params);
-    machine_->written(guest::skip_table, image.skip.size());
-    machine_->written(layout::code, image.code.size());
+    constexpr std::size_t ud2_size = 2;
+    machine_->write_physical(layout::params, &image.params, sizeof image.params);
+    machine_->write_physical(guest::skip_table, image.skip.data(), image.code_size);
+    machine_->write_physical(layout::code, image.code.data(), image.code_size + ud2_size);
     const std::uint64_t stack_size = image.stack_count * sizeof(std::uint64_t);
     const std::uint64_t rsp = image.params.entry_frame.rsp;
-    if (rsp <= layout::ram_size - stack_size) machine_->written(rsp, stack_size);
+    if (rsp <= layout::ram_size - stack_size) machine_->write_physical(rsp, image.stack.data(), stack_size);
 }
 
 void EngineBackend::identify(const guest::Stage& stage) {

@@ -36,16 +36,6 @@ void Machine::write_physical(std::uint64_t physical, const void* from, std::size
     }
 }
 
-void Machine::written(std::uint64_t physical, std::size_t length) {
-    while (length) {
-        const std::size_t line = std::min<std::size_t>(length, Memory::line_size - physical % Memory::line_size);
-        if (memory.mark(physical / Memory::page_size, physical % Memory::page_size, line))
-            watched_write(physical, line);
-        physical += line;
-        length -= line;
-    }
-}
-
 std::vector<std::uint8_t> Machine::bytes_at_rip() {
     const Translation at = mmu.translate(cpu.rip, Access::Fetch, user_);
     if (!at.ok) return {};
@@ -62,10 +52,14 @@ Exit Machine::run(std::uint64_t steps) {
     steps_left = steps_end_ = steps;
     while (steps_left) {
         --steps_left;
-        if (attention) [[unlikely]] {
+        if (attention || is_among(code_breakpoint_pages_, cpu.rip)) [[unlikely]] {
             const Boundary found = boundary();
-            if (found == Boundary::Exit || (found == Boundary::Execute && !execute_closely())) return leave();
-            continue;
+            if (found == Boundary::Exit) return leave();
+            if (found == Boundary::Again) continue;
+            if (attention) {
+                if (!execute_closely()) return leave();
+                continue;
+            }
         }
         const Instruction* instruction = fetch();
         if (instruction) [[likely]] {
@@ -114,7 +108,7 @@ Machine::Boundary Machine::boundary() {
         exit = Exit::Halted;
         return Boundary::Exit;
     }
-    if (attention & code_breakpoints && !inside_rep && !(cpu.rflags & rflags::rf)) {
+    if (is_among(code_breakpoint_pages_, cpu.rip) && !inside_rep && !(cpu.rflags & rflags::rf)) {
         if (const std::uint64_t hits = debug.match_code(cpu.rip)) {
             shadow = Shadow::None;
             drop(shadowed);
@@ -274,7 +268,7 @@ bool Machine::may_write(std::uint64_t linear, std::size_t length, Via via) {
     return check_address(linear, length, via) && translate(linear, length, Access::Write, user_, physical, first);
 }
 
-bool Machine::system_read(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
+bool Machine::system_read_slow(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
     std::uint64_t physical[2];
     std::size_t first;
     if (!canonical(linear) || !canonical(linear + length - 1)) {
@@ -287,7 +281,7 @@ bool Machine::system_read(std::uint64_t linear, void* to, std::size_t length, Fa
     return true;
 }
 
-bool Machine::system_write(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical) {
+bool Machine::system_write_slow(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical) {
     std::uint64_t physical[2];
     std::size_t first;
     if (!canonical(linear) || !canonical(linear + length - 1)) {
@@ -327,13 +321,9 @@ void Machine::paging_changed() {
 }
 
 void Machine::breakpoints_changed() {
-    attention = (attention & ~code_breakpoints) | (debug.code_armed() ? code_breakpoints : 0u);
+    code_breakpoint_pages_ = debug.code_pages();
+    data_breakpoint_pages_ = debug.data_pages();
     access_checks_changed();
-}
-
-void Machine::access_checks_changed() {
-    const bool alignment = user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac;
-    checked_pages_ = alignment ? ~0ull : debug.data_pages();
 }
 
 }  // namespace faultline::engine

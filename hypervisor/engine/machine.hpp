@@ -62,8 +62,6 @@ struct Machine {
     void reset();
     /// Writes guest-physical memory as a device would: decoded code stays coherent.
     void write_physical(std::uint64_t physical, const void* from, std::size_t length);
-    /// The owner has written [physical, physical + length) through Memory::bytes.
-    void written(std::uint64_t physical, std::size_t length);
     /// Up to 15 bytes from RIP on, for messages; empty where they cannot be fetched.
     std::vector<std::uint8_t> bytes_at_rip();
 
@@ -85,18 +83,18 @@ struct Machine {
 
     // ---- for instruction handlers -------------------------------------------------------------------------------
 
-    /// Reasons to look closer at the next boundary. While none is set, instructions run back to back.
+    /// Reasons to look closer at the next boundary. While none is set, and no instruction breakpoint is armed in RIP's
+    /// page, instructions run back to back.
     enum Attention : std::uint32_t {
         trap_flag = 1,    ///< RFLAGS.TF
         resume_flag = 2,  ///< RFLAGS.RF
-        code_breakpoints = 4,
-        causes = 8,  ///< debug.seen or debug.pending
-        shadowed = 16,
-        interrupt_line = 32,
-        nmi_line = 64,
-        halted = 128,          ///< HLT was executed
-        stopped = 256,         ///< the run is over: `exit` says why
-        unfinished_rep = 512,  ///< RIP is inside a REP string instruction
+        causes = 4,       ///< debug.seen or debug.pending
+        shadowed = 8,
+        interrupt_line = 16,
+        nmi_line = 32,
+        halted = 64,           ///< HLT was executed
+        stopped = 128,         ///< the run is over: `exit` says why
+        unfinished_rep = 256,  ///< RIP is inside a REP string instruction
     };
     std::uint32_t attention = 0;
     std::uint64_t steps_left = 0;
@@ -169,8 +167,24 @@ struct Machine {
 
     /// Implicit supervisor accesses (descriptor tables, TSS, frames of event delivery): no #AC, no breakpoints.
     /// `when_noncanonical` is raised for such an address. `length` is at most 64.
-    bool system_read(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical);
-    bool system_write(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical);
+    bool system_read(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
+        const auto& entry = mmu.entry(linear, false);
+        const std::uint64_t offset = linear % Memory::page_size;
+        if (entry.read != page_of(linear) || offset > Memory::page_size - length) [[unlikely]]
+            return system_read_slow(linear, to, length, when_noncanonical);
+        std::memcpy(to, entry.host + offset, length);
+        return true;
+    }
+    bool system_write(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical) {
+        const auto& entry = mmu.entry(linear, false);
+        const std::uint64_t offset = linear % Memory::page_size;
+        if (entry.write != page_of(linear) || offset > Memory::page_size - length) [[unlikely]]
+            return system_write_slow(linear, from, length, when_noncanonical);
+        std::memcpy(entry.host + offset, from, length);
+        if (memory.mark(entry.page, offset, length)) [[unlikely]]
+            watched_write(entry.page * Memory::page_size + offset, length);
+        return true;
+    }
 
     /// Near transfer; raises #GP(0) for a non-canonical target.
     bool jump(std::uint64_t target) {
@@ -221,7 +235,10 @@ private:
         return linear % Memory::page_size > Memory::page_size - sizeof(T);
     }
 
-    bool checked(std::uint64_t linear) const { return checked_pages_ >> linear / Memory::page_size % 64 & 1; }
+    static bool is_among(std::uint64_t pages, std::uint64_t linear) {
+        return pages >> linear / Memory::page_size % 64 & 1;
+    }
+    bool checked(std::uint64_t linear) const { return is_among(checked_pages_, linear); }
 
     Boundary boundary();
     bool execute_closely();
@@ -238,18 +255,24 @@ private:
     Boundary after(bool delivered) const { return delivered ? Boundary::Again : Boundary::Exit; }
     Exit leave();
     bool check_address(std::uint64_t linear, std::size_t length, Via via);
+    bool system_read_slow(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical);
+    bool system_write_slow(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical);
     bool translate(std::uint64_t linear, std::size_t length, Access access, bool user, std::uint64_t (&physical)[2],
                    std::size_t& first_length);
     void watched_write(std::uint64_t physical, std::size_t length);
-    void access_checks_changed();
+    void access_checks_changed() {
+        const bool alignment = user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac;
+        checked_pages_ = alignment ? ~0ull : data_breakpoint_pages_;
+    }
 
     static constexpr std::uint64_t no_page = 1;
     CodePage* code_page_ = nullptr;
     std::uint64_t fetch_page_ = no_page;  ///< linear page that `code_page_` decodes
     Instruction scratch_;                 ///< an instruction that crosses a page is decoded anew each time
     bool user_ = false;
-    /// Pages (by their number modulo 64) whose accesses go the slow way: they hold a data breakpoint's range, or
-    /// alignment is checked everywhere.
+    /// Pages by their number modulo 64.
+    std::uint64_t code_breakpoint_pages_ = 0, data_breakpoint_pages_ = 0;
+    /// Those whose accesses go the slow way: they hold a data breakpoint's range, or alignment is checked everywhere.
     std::uint64_t checked_pages_ = 0;
     std::uint64_t steps_end_ = 0, clock_base_ = 0;
 };
