@@ -45,6 +45,18 @@ void count_use(const std::vector<Step>& trail, RuleUse& use) {
             c.rip = step.stim.rip, c.rf = true, c.tf = step.pre.tf;
             c.dr6 = step.pre.dr6, c.dr7 = step.pre.dr7, c.debugctl = step.pre.debugctl;
         });
+        change([&](Response& c) {
+            c = Response{};
+            c.event = event::code_db, c.vector = 1;
+            c.rip = step.stim.rip, c.tf = step.pre.tf;
+            const std::uint64_t addresses[] = {step.pre.dr0, step.pre.dr1, step.pre.dr2, step.pre.dr3};
+            c.dr6 = (step.pre.dr6 & ~dr::dr6_b) | dr::dr6_rtm;
+            for (unsigned n = 0; n < 4; ++n)
+                if (step.pre.dr7 >> 2 * n & 3 && (step.pre.dr7 >> (16 + 4 * n) & 0xF) == 0 &&
+                    addresses[n] == step.stim.rip)
+                    c.dr6 |= 1ull << n;
+            c.dr7 = step.pre.dr7 & ~dr::dr7_gd;
+        });
         change([](Response& c) { ++c.vector; });
         change([](Response& c) { c.error ^= 1; });
         change([](Response& c) { c.rip ^= 1; });
@@ -57,6 +69,12 @@ void count_use(const std::vector<Step>& trail, RuleUse& use) {
         change([](Response& c) { c.dr_value ^= 1; });
         for (const unsigned bit : {0u, 1u, 2u, 3u, 14u}) change([&](Response& c) { c.held ^= 1ull << bit; });
         change([](Response& c) { c.shadow = !c.shadow; });
+        // A FREE rule decides where the response is right only because of it.
+        for (std::size_t i = 0; i < table.size(); ++i) {
+            if (table[i].constrains || !table[i].permits(step.pre, step.stim, r, {})) continue;
+            for (std::size_t k = 0; k < count && !decisive[i]; ++k)
+                decisive[i] = !table[applying[k]].permits(step.pre, step.stim, r, table[i].info.id);
+        }
         for (std::size_t i = 0; i < table.size(); ++i) use.decisive[i] += decisive[i];
     }
 }

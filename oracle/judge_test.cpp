@@ -97,7 +97,7 @@ TEST(Judge, AnEventOutOfNothingIsUnexpected) {
     Program p({"nop", "nop", "nop"});
     p.db(p.at(2), base, 0xFFFF4FF0);
     p.tape.final.dr6 = 0xFFFF0FF0;
-    EXPECT_SIGNATURE(p, "EXE-009/plain/bare-long64-cpl0/unexpected-db");
+    EXPECT_SIGNATURE(p, "DBG-052/plain/bare-long64-cpl0/unexpected-db");
     EXPECT_EQ(p.verdict().divergences.front().op_index, 1);
     p.tape.count = 0;
     p.record(13, p.at(1), base | rf);

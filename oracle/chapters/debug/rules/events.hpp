@@ -4,6 +4,7 @@
 
 #include "oracle/chapters/debug/rules/access.hpp"
 #include "oracle/chapters/debug/rules/registers.hpp"
+#include "oracle/chapters/debug/rules/single_step.hpp"
 
 namespace faultline::oracle::debug {
 
@@ -197,27 +198,34 @@ struct Exe037 : RuleBase {
     FAULTLINE_ALLOWS { return r.event == event::delivered && r.vector == stim.vector && r.rip == stim.rip; }
 };
 
+/// A breakpoint that the trap reports and that is met, or was held.
+template <class D>
+typename D::Bool reports_breakpoint(const Pre<D>& pre, const Stimulus<D>& stim, const Response<D>& r) {
+    return any_register([&](unsigned i) { return b(r, i) && (hit(pre, stim, i) || held(pre, i)); });
+}
+
 struct Exe009 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXE-009", "A debug trap follows an instruction only for a cause it reports", APM2 "Using Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
     FAULTLINE_APPLIES { return runs(pre, stim) && !step(pre, stim); }
+    /// Whether DR6.BS may be what it reports, the rules of single stepping say.
     FAULTLINE_ALLOWS {
-        return implies(r.event == event::trap,
-                       any_register([&](unsigned i) { return b(r, i) && (hit(pre, stim, i) || held(pre, i)); }));
+        return implies(r.event == event::trap, reports_breakpoint(pre, stim, r) || sets_bs(pre, stim, r));
     }
 };
 
 struct Exe050 : RuleBase {
     static constexpr RuleInfo info =
-        arch("EXE-050", "Where the step between REP iterations is left out, a trap there reports a breakpoint",
+        arch("EXE-050", "Where a step trap may be left out and is, a trap there reports a breakpoint",
              APM2 "Using Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return step(pre, stim); }
+    FAULTLINE_APPLIES {
+        return step(pre, stim) &&
+               ((is(stim, kind::rep) && !stim.last) || Exe029::applies(pre, stim, n) || Exe031::applies(pre, stim, n));
+    }
     FAULTLINE_ALLOWS {
-        return implies(r.event == event::trap, has(r.dr6, dr::dr6_bs) || any_register([&](unsigned i) {
-                                                   return b(r, i) && (hit(pre, stim, i) || held(pre, i));
-                                               }));
+        return implies(r.event == event::trap, has(r.dr6, dr::dr6_bs) || reports_breakpoint(pre, stim, r));
     }
 };
 

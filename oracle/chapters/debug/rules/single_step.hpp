@@ -115,7 +115,7 @@ struct Xcp102 : RuleBase {
 struct Dbg052 : RuleBase {
     static constexpr RuleInfo info =
         arch("DBG-052", "DR6.BS is set by single stepping only", APM2 "Debug-Status Register (DR6)");
-    static constexpr Aspect aspect = Aspect::Dr6;
+    static constexpr Aspect aspect = Aspect::Presence;
     FAULTLINE_APPLIES {
         return !step(pre, stim) && !Dbg058::applies(pre, stim, n) && !Dbg059::applies(pre, stim, n) &&
                !Dbg081::applies(pre, stim, n) && !Xcp102::applies(pre, stim, n) && !is(stim, kind::icebp);
