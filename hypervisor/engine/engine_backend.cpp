@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <optional>
 
 #include "hypervisor/engine/machine.hpp"
@@ -14,6 +15,9 @@ namespace {
 using guest::ExitCode;
 using guest::Outcome;
 namespace layout = guest::layout;
+
+/// The registers of Params::gprs_by_backend.
+constexpr std::array<std::uint8_t, 12> carried_registers{rbx, rbp, rsi, rdi, 8, 9, 10, 11, 12, 13, 14, 15};
 
 class EngineBackend final : public guest::Backend {
 public:
@@ -73,7 +77,10 @@ void EngineBackend::restore(const guest::Stage& stage, std::uint64_t rip) {
 /// What guest::apply does, on memory that is pristine: what follows the program's end is zero there already.
 void EngineBackend::lay(const guest::Image& image) {
     constexpr std::size_t ud2_size = 2;
-    machine_->write_physical(layout::params, &image.params, sizeof image.params);
+    guest::Params params = image.params;
+    params.gprs_by_backend = 1;
+    for (const std::size_t n : carried_registers) machine_->cpu.r[n] = params.gpr[n];
+    machine_->write_physical(layout::params, &params, sizeof params);
     machine_->write_physical(guest::skip_table, image.skip.data(), image.code_size);
     machine_->write_physical(layout::code, image.code.data(), image.code_size + ud2_size);
     const std::uint64_t stack_size = image.stack_count * sizeof(std::uint64_t);
@@ -104,7 +111,10 @@ void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.detail.clear();
     tape.outcome = execute(stage, image.wake, image.step_limit);
     guest::parse_tape(machine_->memory.bytes(), tape);
-    if (tape.outcome != Outcome::Completed) tape.stop_rip = machine_->cpu.rip;
+    if (tape.outcome == Outcome::Completed)
+        for (const std::size_t n : carried_registers) tape.final.gpr[n] = machine_->cpu.r[n];
+    else
+        tape.stop_rip = machine_->cpu.rip;
     if (tape.outcome == Outcome::InternalError) tape.detail = describe_unimplemented();
 }
 
