@@ -37,6 +37,11 @@ struct Builder {
         d.shape = std::move(shape);
         d.op_index = step.op;
     }
+    /// A wrong final state that no op accounts for.
+    void place_end(const Step& step, std::string_view rule, std::string shape) {
+        place(step, rule, std::move(shape));
+        d.stimulus_class = "end";
+    }
     /// Wrong flags have little to do with the op that shows them.
     void place_flags(const Step& step, std::string shape) {
         place(step, computes, std::move(shape));
@@ -141,7 +146,7 @@ Divergence register_divergence(Builder& b, const std::vector<Step>& trail, std::
         return b.done(blame->rules.front()->info.statement);
     }
     const std::string_view id = dr7 ? "EXE-022" : "EXE-021";
-    b.place(trail.back(), id, dr7 ? "final.dr7" : "final.dr6");
+    b.place_end(trail.back(), id, dr7 ? "final.dr7" : "final.dr6");
     return b.done(statement_of(id));
 }
 
@@ -194,7 +199,7 @@ Divergence explain_reading(Builder& b, const Reading& reading, const Record* rec
     return b.done(reading.rules.front()->info.statement);
 }
 
-Divergence explain_outcome(Builder& b, const Failure& failure, const Image& image, const Tape& tape) {
+Divergence explain_outcome(Builder& b, const Failure& failure, const Tape& tape) {
     // The op the subject stopped at, as far as its own RIP tells; else the first that could not pass in silence.
     const Step* step = nullptr;
     for (std::size_t i = first_open(failure); i < failure.trail.size() && !step; ++i)
@@ -215,7 +220,6 @@ Divergence explain_outcome(Builder& b, const Failure& failure, const Image& imag
     b.d.seen = fmt::format("{} at RIP {:X}h{}{}", outcome_name(tape.outcome), tape.stop_rip,
                            tape.detail.empty() ? "" : ": ", tape.detail);
     b.field("outcome", std::string(outcome_name(failure.expected)), std::string(outcome_name(tape.outcome)));
-    (void)image;
     return b.done(statement_of(runs_to_its_end));
 }
 
@@ -280,18 +284,29 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
             return b.done(statement_of(computes));
         }
     }
-    for (unsigned n = 0; n < 4; ++n)
-        if (f.dr[n] != s.dr[n]) differ(fmt::format("dr{}", n), s.dr[n], f.dr[n]);
+    for (unsigned n = 0; n < 4; ++n) {
+        if (f.dr[n] == s.dr[n]) continue;
+        differ(fmt::format("dr{}", n), s.dr[n], f.dr[n]);
+        const auto writer = std::find_if(trail.rbegin(), trail.rend(), [&](const Step& step) {
+            return step.stim.kind == kind::mov_dr && step.stim.dr_write && step.stim.dr_number == n;
+        });
+        if (writer == trail.rend() || b.d.fields.size() > 1) continue;
+        b.d.expected = hex(s.dr[n]), b.d.seen = hex(f.dr[n]);
+        b.place(*writer, "EXE-027", "value");
+        return b.done(statement_of("EXE-027"));
+    }
     if (f.cs != s.cs) differ("cs", s.cs, f.cs);
     if (f.ss != s.ss) differ("ss", s.ss, f.ss);
     if (f.cr4 != s.cr4) differ("cr4", s.cr4, f.cr4);
     const auto debugctl = image.params.use_debugctl ? s.debugctl : not_recorded;
     if (f.debugctl != debugctl) differ("debugctl", debugctl, f.debugctl);
-    const std::string shape = culprit == &trail.back() ? b.d.shape : "register";
-    const bool tracing = shape == "final.debugctl";
     b.d.expected = b.d.fields.empty() ? "" : b.d.fields.front().allowed;
     b.d.seen = b.d.fields.empty() ? "" : b.d.fields.front().seen;
-    b.place(*culprit, tracing ? "EXE-043" : computes, shape.empty() ? "final.other" : shape);
+    const std::string shape = b.d.shape.empty() ? "final.other" : b.d.shape;
+    if (culprit != &trail.back())
+        b.place(*culprit, computes, "register");
+    else
+        b.place_end(*culprit, shape == "final.debugctl" ? "EXE-043" : computes, shape);
     return b.done(statement_of(b.d.rule));
 }
 
@@ -326,7 +341,7 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
                                best.failure->record < tape.count ? &tape.records[best.failure->record] : nullptr);
     for (const Failure& failure : failures)
         if (failure.misfit == Misfit::Final && !failure.trail.empty()) return explain_final(b, failure, image, tape);
-    return explain_outcome(b, failures.front(), image, tape);
+    return explain_outcome(b, failures.front(), tape);
 }
 
 }  // namespace faultline::oracle
