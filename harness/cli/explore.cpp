@@ -22,7 +22,7 @@ struct Options {
     unsigned jobs = std::max(1u, std::thread::hardware_concurrency()), shrink_runs = 2000;
     std::string database;
     std::optional<std::string> known;
-    std::uint64_t coverage_every = 8;
+    std::uint64_t coverage_every = 32;
     bool json = false;
 };
 
@@ -124,7 +124,7 @@ void add_explore(CLI::App& app, Chosen& chosen) {
         });
     command->add_option("--shrink", o->shrink_runs, "Runs spent on shrinking one finding at most (default: 2000)")
         ->type_name("N");
-    command->add_option("--coverage", o->coverage_every, "Count the rules' use on every N-th program (default: 8)")
+    command->add_option("--coverage", o->coverage_every, "Count the rules' use on every N-th program (default: 32)")
         ->check(CLI::PositiveNumber)
         ->type_name("N");
     add_known(*command, o->known);

@@ -66,7 +66,7 @@ struct Plan {
     /// Results kept per subject, verdict and signature (or reason); beyond it they are counted only.
     std::size_t keep = 64;
     /// The rules' use is counted on every n-th program: finding what was decisive costs more than judging.
-    std::uint64_t coverage_every = 8;
+    std::uint64_t coverage_every = 32;
     std::size_t most_reasons = 100;  ///< distinct ones told apart per subject
     const std::vector<Known>* known = nullptr;
     Store* store = nullptr;                             ///< may be absent
