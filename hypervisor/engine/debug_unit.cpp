@@ -64,18 +64,21 @@ bool DebugUnit::overlaps(unsigned n, std::uint64_t first, std::size_t length) co
     return low - first < length || first - low < size;
 }
 
-std::uint64_t DebugUnit::match_data(std::uint64_t linear, std::size_t length, bool write) const {
+std::uint64_t DebugUnit::touched(unsigned mask, std::uint64_t first, std::size_t length) const {
     std::uint64_t hits = 0;
-    for (unsigned n = 0; n < 4; ++n)
-        if ((write ? write_mask_ : read_mask_) >> n & 1 && overlaps(n, linear, length)) hits |= 1ull << n;
+    for (; mask; mask &= mask - 1) {
+        const auto n = static_cast<unsigned>(__builtin_ctz(mask));
+        if (overlaps(n, first, length)) hits |= 1ull << n;
+    }
     return hits;
 }
 
+std::uint64_t DebugUnit::match_data(std::uint64_t linear, std::size_t length, bool write) const {
+    return touched(write ? write_mask_ : read_mask_, linear, length);
+}
+
 std::uint64_t DebugUnit::match_io(std::uint16_t port, std::size_t length) const {
-    std::uint64_t hits = 0;
-    for (unsigned n = 0; n < 4; ++n)
-        if (io_mask_ >> n & 1 && overlaps(n, port, length)) hits |= 1ull << n;
-    return hits;
+    return touched(io_mask_, port, length);
 }
 
 /// B3–B0 are updated "on every debug breakpoint or general-detect condition"; bits 15:13 "are not cleared by the

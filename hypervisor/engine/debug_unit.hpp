@@ -64,6 +64,8 @@ private:
     void rearm();
     std::uint64_t pages(unsigned mask) const;
     bool overlaps(unsigned n, std::uint64_t address, std::size_t length) const;
+    /// Bit n for each breakpoint n of the mask whose range the access touches.
+    std::uint64_t touched(unsigned mask, std::uint64_t address, std::size_t length) const;
 
     std::uint64_t dr7_ = guest::dr::dr7_reset;
     bool de_ = false;

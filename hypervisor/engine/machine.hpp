@@ -135,7 +135,7 @@ struct Machine {
     template <class T>
     bool load(std::uint64_t linear, T& value, Via via = Via::Data) {
         const auto& entry = mmu.entry(linear, user_);
-        if (entry.read != page_of(linear) || crosses<T>(linear) || checked(linear)) [[unlikely]]
+        if (entry.read != page_of(last_byte<T>(linear)) || checked(linear)) [[unlikely]]
             return load_slow(linear, &value, sizeof(T), via);
         std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
         return true;
@@ -143,7 +143,7 @@ struct Machine {
     template <class T>
     bool store(std::uint64_t linear, T value, Via via = Via::Data) {
         const auto& entry = mmu.entry(linear, user_);
-        if (entry.write != page_of(linear) || crosses<T>(linear) || checked(linear)) [[unlikely]]
+        if (entry.write != page_of(last_byte<T>(linear)) || checked(linear)) [[unlikely]]
             return store_slow(linear, &value, sizeof(T), via);
         const std::uint64_t offset = linear % Memory::page_size;
         std::memcpy(entry.host + offset, &value, sizeof(T));
@@ -155,7 +155,7 @@ struct Machine {
     template <class T>
     bool load_to_modify(std::uint64_t linear, T& value, Via via = Via::Data) {
         const auto& entry = mmu.entry(linear, user_);
-        if (entry.write != page_of(linear) || crosses<T>(linear) || checked(linear)) [[unlikely]]
+        if (entry.write != page_of(last_byte<T>(linear)) || checked(linear)) [[unlikely]]
             return may_write(linear, sizeof(T), via) && load_slow(linear, &value, sizeof(T), via);
         std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
         return true;
@@ -230,9 +230,10 @@ private:
     enum class Boundary : std::uint8_t { Execute, Again, Exit };
 
     static std::uint64_t page_of(std::uint64_t linear) { return linear & ~(Memory::page_size - 1); }
+    /// An access that ends in another page than it begins in misses the TLB entry of its beginning.
     template <class T>
-    static bool crosses(std::uint64_t linear) {
-        return linear % Memory::page_size > Memory::page_size - sizeof(T);
+    static std::uint64_t last_byte(std::uint64_t linear) {
+        return linear + (sizeof(T) - 1);
     }
 
     static bool is_among(std::uint64_t pages, std::uint64_t linear) {
