@@ -41,4 +41,9 @@ Verdict Judge::judge(const guest::Case& subject_case, const guest::Image& image,
     return verdict;
 }
 
+const char* Judge::forecast(const guest::Case& subject_case, const guest::Image& image,
+                            const guest::Features& features) {
+    return impl_->search.forecast(subject_case, image, features);
+}
+
 }  // namespace faultline::oracle

@@ -22,6 +22,10 @@ public:
     Verdict judge(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape,
                   RuleUse* use = nullptr);
 
+    /// Why the oracle could not judge a subject that gives the first of the allowed answers everywhere, or null. For
+    /// those who make programs: one that is null here is not-modelled at most on a subject that chooses otherwise.
+    const char* forecast(const guest::Case& subject_case, const guest::Image& image, const guest::Features& features);
+
 private:
     struct Impl;
     Impl* impl_;

@@ -49,6 +49,24 @@ std::uint32_t Search::reach(const Case& subject_case, const Image& image, const 
     return follow() == Result::Fits ? tape.count + 1 : furthest_;
 }
 
+const char* Search::forecast(const Case& subject_case, const Image& image, const Features& features) {
+    own_tape_.features = features;
+    own_tape_.count = 0;
+    forecasting_ = true;
+    const Result result = run(subject_case, image, own_tape_, false);
+    forecasting_ = false;
+    return result == Result::NotModelled ? why_ : nullptr;
+}
+
+/// Whether the tape shows another record after those that *trial_ accounts for.
+bool Search::shows_more(const Expected& e) {
+    if (trial_->record < tape_->count) return true;
+    if (!forecasting_) return false;
+    own_tape_.records[own_tape_.count++] = {e.vector, e.error, e.rip, e.cs,  e.rflags, e.rsp,
+                                            e.ss,     e.cr2,   e.rcx, e.dr6, e.dr7,    1};
+    return true;
+}
+
 Search::Result Search::follow() {
     const Image& image = walk_->image();
     why_ = nullptr;
@@ -67,6 +85,7 @@ Search::Result Search::follow() {
         }
         // A way that cannot be followed leaves the case undecided, unless another one fits.
         if (step == Advance::NotModelled) result = Result::NotModelled;
+        if (forecasting_ && result == Result::NotModelled) break;
         if (take_pending() == Advance::Dead) break;
     }
     for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = 0;
@@ -247,7 +266,7 @@ void Search::keep_step(const debug::Pre<Judging>& pre, const debug::Stimulus<Jud
 /// The tape ends the way this candidate does.
 Search::Trial Search::ends(Outcome outcome) {
     const Candidate& c = *trial_;
-    if (c.record == tape_->count && tape_->outcome == outcome) return Trial::Ends;
+    if (forecasting_ || (c.record == tape_->count && tape_->outcome == outcome)) return Trial::Ends;
     fail(c.record < tape_->count ? Misfit::Extra : Misfit::Outcome, c.record, outcome);
     return Trial::Differs;
 }
@@ -255,15 +274,16 @@ Search::Trial Search::ends(Outcome outcome) {
 /// #DB at `handler`'s first instruction for causes left over from the event's delivery.
 Search::Trial Search::nested_trap(State handler, std::uint64_t held) {
     Candidate& c = *trial_;
-    if (c.record == tape_->count) return Trial::Differs;
     Candidate inside;
     inside.state = handler;
     inside.carried.held = held;
     debug::Outcomes right;
     debug::outcomes(debug::pre_of(handler, inside.carried, walk_->features()),
                     debug::stimulus_at_boundary(handler, kind::boundary), right);
+    const Expected expected = walk_->expected(inside, right[0], {});
+    if (!shows_more(expected)) return Trial::Differs;
     const Record& record = tape_->records[c.record];
-    if (!oracle::fits(walk_->expected(inside, right[0], {}), record)) return Trial::Differs;
+    if (!oracle::fits(expected, record)) return Trial::Differs;
     ++c.record;
     walk_->react(inside, record);
     c.state.dr6 = inside.state.dr6;
@@ -298,10 +318,10 @@ Search::Trial Search::try_event(const debug::Outcome& outcome, const Effect& eff
         case Delivery::NotModelled: return Trial::NotModelled;
         case Delivery::DoubleFault: {
             if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
-            if (c.record == tape_->count) return Trial::Differs;
             Expected df;
             df.vector = vector_df;
             df.only_vector = true;
+            if (!shows_more(df)) return Trial::Differs;
             if (!oracle::fits(df, tape_->records[c.record])) return Trial::Differs;
             ++c.record;
             return ends(Outcome::DoubleFault);
@@ -316,13 +336,14 @@ Search::Trial Search::try_event(const debug::Outcome& outcome, const Effect& eff
     }
     if (over) return finish();
     if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
-    if (c.record == tape_->count) return Trial::Differs;
-    if (effect.kind == Kind::Hlt && walk_->image().wake == Wake::Nmi && tape_->records[c.record].vector == vector_nmi)
+    if (effect.kind == Kind::Hlt && walk_->image().wake == Wake::Nmi && c.record < tape_->count &&
+        tape_->records[c.record].vector == vector_nmi)
         return nmi_in_handler();
 
     Expected expected = walk_->expected(c, outcome, effect);
     if (nested && r.vector == vector_db) expected.dr6 = c.state.dr6, expected.dr7 = c.state.dr7, expected.dr6_any = 0;
     if (outcome_left_open(effect)) expected.error_any = 2;
+    if (!shows_more(expected)) return Trial::Differs;
     const Record& record = tape_->records[c.record];
     if (!oracle::fits(expected, record)) return Trial::Differs;
     walk_->clobber(c);
@@ -351,10 +372,6 @@ Search::Trial Search::finish() {
     Candidate& c = *trial_;
     if (c.state.dr7 & dr::dr7_gd) {
         if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
-        if (c.record == tape_->count) {
-            fail(tape_->outcome == Outcome::Completed ? Misfit::Final : Misfit::Outcome, c.record);
-            return Trial::Differs;
-        }
         Candidate inside;
         inside.state = walk_->at_handler(c, vector_ud, false);
         inside.state.rip = walk_->image().stage->symbols.epilogue_read_dr7;
@@ -369,9 +386,14 @@ Search::Trial Search::finish() {
         const auto pre = debug::pre_of(inside.state, {}, walk_->features());
         const auto stim = debug::stimulus_of(inside.state, {}, read);
         debug::outcomes(pre, stim, right);
+        const Expected expected = walk_->expected(inside, right[0], read);
+        if (!shows_more(expected)) {
+            fail(tape_->outcome == Outcome::Completed ? Misfit::Final : Misfit::Outcome, c.record);
+            return Trial::Differs;
+        }
         if (keep_) trail_.push_back({pre, stim, walk_->image().op_count, c.record, 0, inside.state, read});
         const Record& record = tape_->records[c.record];
-        if (!oracle::fits(walk_->expected(inside, right[0], read), record)) {
+        if (!oracle::fits(expected, record)) {
             fail(Misfit::Exception, c.record);
             if (keep_) trail_.pop_back();
             return Trial::Differs;
@@ -383,6 +405,7 @@ Search::Trial Search::finish() {
         c.state.debugctl &= ~3ull;
     }
     if (ends(Outcome::Completed) != Trial::Ends) return Trial::Differs;
+    if (forecasting_) return Trial::Ends;
 
     const State& s = c.state;
     const Final& f = tape_->final;

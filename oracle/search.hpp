@@ -49,6 +49,10 @@ public:
     std::uint32_t reach(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape,
                         const Candidate& from);
 
+    /// Follows the program along answers that are allowed, without a tape: null when the oracle can speak about every
+    /// op on that way, else why it cannot.
+    const char* forecast(const guest::Case& subject_case, const guest::Image& image, const guest::Features& features);
+
     const char* why_not() const { return why_; }
     const std::vector<Step>& trail() const { return trail_; }
     const std::vector<Failure>& failures() const { return failures_; }
@@ -78,6 +82,7 @@ private:
     Advance take_pending();
     bool effect_at(const Candidate& candidate, guest::Effect& effect, bool& at_end);
     bool outcome_left_open(const guest::Effect& effect) const;
+    bool shows_more(const Expected& expected);
     void fail(Misfit misfit, std::uint32_t reached, guest::Outcome expected = guest::Outcome::Completed);
     Advance not_modelled(const char* why) {
         why_ = why;
@@ -88,6 +93,8 @@ private:
     const guest::Tape* tape_ = nullptr;
     const Walk* walk_ = nullptr;
     bool keep_ = false;
+    bool forecasting_ = false;  ///< what is expected first is what tape_, own_tape_ then, is made to show
+    guest::Tape own_tape_;
     const char* why_ = nullptr;
 
     Candidate buffers_[2];

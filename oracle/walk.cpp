@@ -89,6 +89,7 @@ const char* Walk::start(Candidate& c) const {
 
     // The prologue's MOV DR: ordinary rules, on a machine where nothing stops them.
     s.dr6 = dr::dr6_reset, s.dr7 = dr::dr7_reset;
+    debug::Outcomes loaded;
     for (const auto& [number, value] : {std::pair{std::uint8_t{6}, p.dr6}, std::pair{std::uint8_t{7}, p.dr7}}) {
         Effect load;
         load.kind = Kind::MovDr;
@@ -98,7 +99,6 @@ const char* Walk::start(Candidate& c) const {
         State quiet = s;
         quiet.rflags = rflags::fixed1;
         quiet.cpl = 0;
-        debug::Outcomes loaded;
         debug::outcomes(debug::pre_of(quiet, {}, features_), debug::stimulus_of(quiet, {}, load), loaded);
         s.dr6 = loaded[0].response.dr6;
         s.dr7 = loaded[0].response.dr7;
