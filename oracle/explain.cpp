@@ -24,6 +24,7 @@ std::string hex(std::uint64_t value) { return fmt::format("{:X}h", value); }
 struct Builder {
     const Case& subject_case;
     Divergence d;
+    std::uint64_t cpl = 0;
 
     explicit Builder(const Case& c) : subject_case(c) {}
 
@@ -36,6 +37,7 @@ struct Builder {
         d.stimulus_class = stimulus_class(step.pre, step.stim, rule);
         d.shape = std::move(shape);
         d.op_index = step.op;
+        cpl = step.pre.cpl;
     }
     /// A wrong final state that no op accounts for.
     void place_end(const Step& step, std::string_view rule, std::string shape) {
@@ -48,8 +50,8 @@ struct Builder {
         d.stimulus_class = "flags";
     }
     Divergence done(std::string_view statement) {
-        d.signature =
-            fmt::format("{}:{}/{}/{}/{}", signature_version, d.rule, d.stimulus_class, place_of(subject_case), d.shape);
+        d.signature = fmt::format("{}:{}/{}/{}/{}", signature_version, d.rule, d.stimulus_class,
+                                  place_of(subject_case, cpl), d.shape);
         d.title = fmt::format("{}: {} ({}: {})", op_text(d.op_index), d.shape, d.rule, statement);
         return std::move(d);
     }

@@ -105,6 +105,7 @@ Search::Advance Search::take_pending() {
 }
 
 void Search::fail(Misfit misfit, std::uint32_t reached, Outcome expected) {
+    ++explained_;
     if (!keep_) return;
     if (!failures_.empty() && failures_.front().record > reached) return;
     if (!failures_.empty() && failures_.front().record < reached) failures_.clear();
@@ -192,6 +193,7 @@ Search::Advance Search::branch(const Effect& effect, bool at_end) {
     }
 
     const std::size_t before = pending_.size();
+    const std::uint32_t explained_before = explained_;
     bool stuck = false;
     // Completions first, so that what the tape shows next is followed first.
     for (std::size_t i = 0; i < outcomes_.size(); ++i) {
@@ -230,9 +232,7 @@ Search::Advance Search::branch(const Effect& effect, bool at_end) {
         return Advance::On;
     }
     if (stuck) return Advance::NotModelled;
-    // A way that got through the last op has said why it failed.
-    if (failures_.empty() || failures_.front().record < c.record || !(at_end || effect.kind == Kind::Hlt))
-        fail(Misfit::Exception, c.record);
+    if (explained_ == explained_before) fail(Misfit::Exception, c.record);
     return Advance::Dead;
 }
 

@@ -103,6 +103,7 @@ private:
     debug::Outcomes outcomes_;
     std::array<std::uint8_t, guest::layout::code_limit> op_at_{};  ///< op number + 1 at each op's first byte
     std::uint32_t total_steps_ = 0, furthest_ = 0;
+    std::uint32_t explained_ = 0;  ///< failures stated so far
 
     std::vector<Step> trail_;
     std::vector<Failure> failures_;

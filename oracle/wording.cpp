@@ -271,11 +271,11 @@ std::string describe(const guest::Record& r) {
     return text;
 }
 
-std::string place_of(const guest::Case& c) {
+std::string place_of(const guest::Case& c, std::uint64_t cpl) {
     constexpr std::string_view worlds[] = {"bare", "svm", "vmx", "sev-es", "snp"};
     constexpr std::string_view modes[] = {"long64", "compat32", "prot32", "real16"};
     return fmt::format("{}-{}-cpl{}", worlds[static_cast<std::size_t>(c.world)],
-                       modes[static_cast<std::size_t>(c.mode)], c.cpl);
+                       modes[static_cast<std::size_t>(c.mode)], cpl);
 }
 
 }  // namespace faultline::oracle

@@ -29,7 +29,7 @@ std::string flags_shape(std::uint64_t allowed, std::uint64_t seen, std::uint64_t
 std::string describe(const debug::Outcome& outcome);
 std::string describe(const guest::Record& record);
 
-/// The word of a signature for where a case ran: "bare-long64-cpl0".
-std::string place_of(const guest::Case& subject_case);
+/// The word of a signature for where it happened: "bare-long64-cpl0". The CPL is the op's own.
+std::string place_of(const guest::Case& subject_case, std::uint64_t cpl);
 
 }  // namespace faultline::oracle
