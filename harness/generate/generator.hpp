@@ -3,7 +3,8 @@
 // Breakpoints are chosen first and accesses relative to them: first byte, last byte, the bytes beside.
 // Registers have roles (see role_value), so that addresses, flags and debug register values are known
 // and mean something. Programs stay inside what the oracle models: jumps go forward, no breakpoint looks
-// at stage memory or at bytes that an exception frame may overwrite, CR4 changes in DE only.
+// at stage memory or at bytes that an exception frame may overwrite, CR4 changes in DE only. Where a skipped op
+// could still lead astray (a RET that finds another quadword), the oracle is asked, and the case drawn again.
 #pragma once
 
 #include <array>
@@ -24,6 +25,8 @@ public:
     const Weights& weights() const { return weights_; }
 
 private:
+    void compose(Stream random, guest::Case& out) const;
+
     Weights weights_;
     std::array<std::uint8_t, 1024> op_by_lot_{};  ///< index into the variant, as often as its weight says
 };

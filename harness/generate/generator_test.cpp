@@ -9,7 +9,9 @@
 
 #include "harness/generate/gen.hpp"
 #include "hypervisor/guest/assemble.hpp"
+#include "hypervisor/guest/case_text.hpp"
 #include "hypervisor/guest/op_fields.hpp"
+#include "oracle/judge.hpp"
 
 namespace faultline::harness {
 namespace {
@@ -131,6 +133,18 @@ TEST(Generator, BoundariesAreMet) {
     }
     for (const auto& [what, times] : met) EXPECT_GE(times, 8u) << what;
     EXPECT_NEAR(met["CPL 3"], 1000, 150);
+}
+
+TEST(Generator, TheOracleCanFollowWhatIsDrawn) {
+    guest::Assembler assembler;
+    guest::Image image;
+    oracle::Judge judge;
+    for (std::uint64_t i = 0; i < 4000; ++i) {
+        const Case kase = draw(4, i);
+        ASSERT_TRUE(assembler.assemble(kase, image));
+        const char* why = judge.forecast(kase, image, {.vendor = Vendor::Amd, .btf = true});
+        EXPECT_EQ(why, nullptr) << why << "\n" << to_toml(kase);
+    }
 }
 
 }  // namespace

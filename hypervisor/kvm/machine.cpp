@@ -121,6 +121,7 @@ tl::expected<Machine, guest::Unavailable> Machine::create(const Descriptor& kvm,
     sregs.fs = segment(stage.fs);
     sregs.gs = segment(stage.gs);
     sregs.tr = segment(stage.tr);
+    sregs.ldt = {.unusable = 1};  // RESET leaves a present one over linear address 0; the stage has none
     sregs.gdt = {.base = stage.gdt_base, .limit = stage.gdt_limit};
     sregs.idt = {.base = stage.idt_base, .limit = stage.idt_limit};
     sregs.cr0 = stage.cr0;

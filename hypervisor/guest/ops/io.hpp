@@ -104,18 +104,32 @@ struct Outs {
     Effect effect(const EffectContext& context) const { return once(context, output_element, width); }
 };
 
+/// Whether a count of zero still checks the port is left open: "REP" (SDM vol 2) says that nothing is done, and Intel
+/// processors raise #GP(0) all the same.
+inline Effect repeated_on_port(const EffectContext& context, void (*element)(EffectBuilder&, Width), Width width) {
+    EffectBuilder e(context, Kind::Rep);
+    if (e.iterate()) {
+        element(e, width);
+    } else {
+        EffectBuilder check(context);
+        check.io_permission(check.reg(Gpr::Rdx, {2}), width);
+        if (check.stopped()) e.unmodelled("REP INS or OUTS with a count of zero on a port that may not be used");
+    }
+    return e.done();
+}
+
 struct RepIns {
     FAULTLINE_OP(RepIns, "rep-ins", "REP INS m, DX", (Width, width));
     bool valid() const { return io_width(width); }
     Encoding encode() const { return encoding::instruction(ins_mnemonic(width), {}, rep_form); }
-    Effect effect(const EffectContext& context) const { return repeated(context, input_element, width); }
+    Effect effect(const EffectContext& context) const { return repeated_on_port(context, input_element, width); }
 };
 
 struct RepOuts {
     FAULTLINE_OP(RepOuts, "rep-outs", "REP OUTS DX, m", (Width, width));
     bool valid() const { return io_width(width); }
     Encoding encode() const { return encoding::instruction(outs_mnemonic(width), {}, rep_form); }
-    Effect effect(const EffectContext& context) const { return repeated(context, output_element, width); }
+    Effect effect(const EffectContext& context) const { return repeated_on_port(context, output_element, width); }
 };
 
 }  // namespace faultline::guest::ops
