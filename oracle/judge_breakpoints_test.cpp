@@ -278,6 +278,41 @@ TEST(Judge, AWriteBreakpointDoesNotShowAReadBesideAStep) {
     p.db(p.at(1), base | tf, 0xFFFF4FF1, 0x10402);
     EXPECT_SIGNATURE(p, "DBG-030/step/bare-long64-cpl0/dr6.b=extra");
 }
+TEST(Judge, ATrapMayAlsoReportTheNextInstructionsBreakpoint) {
+    Program p({"nop", "nop"}, [](Environment& e) {
+        e.rflags |= tf;
+        e.dr[1].op = OpRef{1};
+        e.dr7.literal = 0x408;
+    });
+    for (const Vendor vendor : {Vendor::Amd, Vendor::Intel}) {
+        for (const std::uint64_t b1 : {0, 2}) {
+            p.assemble();
+            p.tape.features.vendor = vendor;
+            p.db(p.at(1), base | tf, 0xFFFF4FF0 | b1, 0x408);
+            p.db(p.at(2), base | tf, 0xFFFF4FF0, 0x408);
+            EXPECT_PASS(p);
+        }
+        p.tape.records[0].dr6 = 0xFFFF4FF1;
+        EXPECT_SIGNATURE(p, "EXE-015/step/bare-long64-cpl0/dr6.b=extra");
+        p.tape.records[0].dr6 = 0xFFFF4FF0, p.tape.records[1].dr6 = 0xFFFF4FF2;
+        EXPECT_EQ(p.verdict().kind, VerdictKind::Pass) << "its own breakpoint, passed over by RF";
+    }
+}
+TEST(Judge, ABreakpointReportedWithTheTrapBeforeItStillFaultsOnResume) {
+    Program p({"store at=[0x40010] from=rax width=4", "nop", "nop"}, [](Environment& e) {
+        watch(e, 0, 0x40010, write4);
+        e.dr[1].op = OpRef{1};
+        e.dr7.literal |= 8;
+        e.policy.db = Policy::Db::Resume;
+    });
+    p.db(p.at(1), base, 0xFFFF0FF3, 0xD040A);
+    EXPECT_SIGNATURE(p, "DBG-037/code-hit/bare-long64-cpl0/missing-db");
+    for (unsigned i = 1; i < tape_capacity; ++i) p.db(p.at(1), base, 0xFFFF0FF2, 0xD040A);
+    p.tape.outcome = Outcome::TapeOverflow;
+    EXPECT_PASS(p);
+    p.tape.records[0].dr6 = 0xFFFF0FF2;
+    EXPECT_EQ(p.verdict().kind, VerdictKind::Divergence) << "the data breakpoint is lost";
+}
 TEST(Judge, IretLoadsRf) {
     Program p({"iret", "nop"}, [](Environment& e) {
         e.stack = {

@@ -55,6 +55,10 @@ private:
     static bool share_byte(std::uint64_t a, std::uint64_t a_length, std::uint64_t b, std::uint64_t b_length) {
         return a - b < b_length || b - a < a_length;
     }
+    static std::uint64_t size_of(unsigned len) {
+        constexpr std::uint64_t sizes[] = {1, 2, 8, 4};
+        return sizes[len];
+    }
     void find_matches() {
         const std::uint64_t registers[] = {pre_.dr0, pre_.dr1, pre_.dr2, pre_.dr3};
         for (unsigned n = 0; n < 4; ++n) match(n, registers[n]);
@@ -64,8 +68,7 @@ private:
         const bool on = pre_.dr7 >> 2 * n & 3;
         const auto control = static_cast<unsigned>(pre_.dr7 >> (16 + 4 * n) & 0xF);
         const unsigned rw = control & 3, len = control >> 2;
-        constexpr std::uint64_t sizes[] = {1, 2, 8, 4};
-        const std::uint64_t size = sizes[len], base = address & ~(size - 1);
+        const std::uint64_t size = size_of(len), base = address & ~(size - 1);
 
         if (rw == 0) {
             const bool defined = len == 0;
@@ -311,6 +314,20 @@ private:
             default: return {due, false};
         }
     }
+    /// Enabled instruction breakpoints on the instruction behind the op, as the op leaves the debug registers.
+    Mask fetched_next() const {
+        std::uint64_t registers[] = {pre_.dr0, pre_.dr1, pre_.dr2, pre_.dr3};
+        if (stim_.kind == kind::mov_dr && stim_.dr_write && stim_.dr_number < 4)
+            registers[stim_.dr_number] = stim_.dr_value;
+        Mask fetched = 0;
+        for (unsigned n = 0; n < 4; ++n) {
+            if ((found_dr7_ >> 2 * n & 3) == 0 || (found_dr7_ >> (16 + 4 * n) & 3) != 0) continue;
+            const std::uint64_t size = size_of(static_cast<unsigned>(found_dr7_ >> (18 + 4 * n) & 3));
+            if (stim_.next - (registers[n] & ~(size - 1)) < size || stim_.next - registers[n] < size)
+                fetched |= 1u << n;
+        }
+        return fetched;
+    }
     void trap(bool stepped, Mask met, Mask possibly, Mask late) {
         Outcome o = db(event::trap, found_dr6_, met, possibly, stepped ? dr6_bs : 0);
         after_op(o.response);
@@ -324,7 +341,8 @@ private:
         const Mask optional = (may(Alternative::Dbg032) ? met_.undefined : 0) |
                               (may(Alternative::Exe039) ? met_.undefined_io : 0) |
                               (may(Alternative::Exe040) && !pre_.amd ? met_.low_port : 0);
-        const Mask shown = optional | (may(Alternative::Dbg056) ? met_.fetched | met_.disabled : 0);
+        const Mask shown = optional | (may(Alternative::Dbg056) ? met_.fetched | met_.disabled : 0) |
+                           (may(Alternative::Dbg095) ? fetched_next() : 0);
         const bool between = stim_.kind == kind::rep && !stim_.last;
         const Mask met_port = met_.hit & ~met_.hit_data;
         const Mask deferrable =

@@ -32,7 +32,7 @@ inline constexpr auto rules = boost::hana::tuple_t<
     Exe014, Exe029, Exe030, Exe031,
     // #DB delivery
     Dbg054, Dbg050, Dbg073, Dbg074, Dbg053, Exe016, Exe017, Exe018, Exe019, Exe020, Exe021, Dbg077, Dbg027, Exe022,
-    Exe023, Dbg082, Exe043, Dbg055, Dbg056, Dbg084, Exe038,
+    Exe023, Dbg082, Exe043, Dbg055, Dbg056, Dbg095, Dbg084, Exe038,
     // events
     Dbg041, Dbg026, Dbg042, Dbg043, Dbg044, Dbg045, Exe028, Exe044, Exe045, Xcp006, Xcp001, Xcp002, Dbg072, Exe012,
     Exe011, Exe005, Exe007, Dbg075, Exe008, Exe037, Exe004, Exe009, Exe050, Xcp025, Dbg062, Xcp048, Exe046>;

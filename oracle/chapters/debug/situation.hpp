@@ -264,6 +264,7 @@ typename D::Bool valid(const Pre<D>& pre, const Stimulus<D>& stim) {
     const auto access = [](auto& address, auto& length, auto&) {
         return !(ule(length, Bits(8)) && ule(address, Bits(0xFFFFFFFF'FFFFFFF0)));
     };
+    const auto exists = [](auto&, auto& length, auto&) { return length != 0; };
     return dr6_well_formed(pre, pre.dr6) && dr7_well_formed(pre, pre.dr7) && !has(pre.debugctl, ~3ull) &&
            !has(stim.debugctl_after, ~3ull) && (pre.cpl == 0 || pre.cpl == 3) &&
            !has(pre.held, ~(dr::dr6_b | dr::dr6_bs)) && !(pre.amd && pre.intel) && implies(pre.rtm, !pre.amd) &&
@@ -281,7 +282,7 @@ typename D::Bool valid(const Pre<D>& pre, const Stimulus<D>& stim) {
            ule(stim.io_port, Bits(0xFFFF)) &&
            (stim.io_width == 0 || stim.io_width == 1 || stim.io_width == 2 || stim.io_width == 4) &&
            implies(stim.io, is(stim, kind::ordinary) || is(stim, kind::rep)) &&
-           implies(is(stim, kind::mov_dr), !stim.faults) && ule(stim.vector, Bits(255)) &&
+           implies(is(stim, kind::mov_dr), !stim.faults && !any_access(stim, exists)) && ule(stim.vector, Bits(255)) &&
            implies(!is(stim, kind::rep), stim.last && !stim.continues) &&
            // A shadow lasts for one instruction: a further iteration is outside it.
            implies(stim.continues, !pre.shadow) && implies(stim.continues, !pre.rf) &&

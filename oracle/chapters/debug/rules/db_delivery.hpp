@@ -211,6 +211,29 @@ struct Dbg056 : RulePerRegister {
     }
 };
 
+struct Dbg095 : RulePerRegister {
+    static constexpr RuleInfo info = free(
+        "DBG-095", "A trap whose next instruction carries an enabled instruction breakpoint may report its Bn, too",
+        SDM3
+        "Debug Exceptions (one #DB may report several conditions); S. Christopherson, KVM list, 2025-12-12; "
+        "kvm-unit-tests, x86/debug.c, singlestep_with_code_db");
+    using excepts = Excepts<Exe015, Dbg050, Dbg054>;
+    /// MOV to DR counts at once. Whether the breakpoint is met when the handler returns is a question of its own.
+    FAULTLINE_APPLIES {
+        Pre<D> after = pre;
+        const auto load = [&](auto& value, std::uint64_t number) {
+            value = ite(is(stim, kind::mov_dr) && stim.dr_write && stim.dr_number == number, stim.dr_value, value);
+        };
+        load(after.dr0, 0), load(after.dr1, 1), load(after.dr2, 2), load(after.dr3, 3);
+        after.dr7 = ite(writes_dr7(pre, stim), stim.dr_value, pre.dr7);
+        Stimulus<D> following = stim;
+        following.rip = stim.next;
+        return runs(pre, stim) && enabled(after, n) &&
+               (fetch_match(after, following, n) || fetch_undefined(after, following, n));
+    }
+    FAULTLINE_ALLOWS { return r.event == event::trap && b(r, n); }
+};
+
 struct Dbg084 : RuleBase {
     static constexpr RuleInfo info =
         free("DBG-084", "Elsewhere than on AMD, a #DB that is no bus-lock trap may set DR6.BLD to 1",
