@@ -113,6 +113,12 @@ Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const
             if (!look.find(signature)) return std::optional<std::size_t>{};
         }
     }
+    row.original = case_row(kase);
+    row.minimal = case_row(minimal);
+    if (const Known* known = plan_.known && row.known.empty()
+                                 ? find_known(*plan_.known, row.identity, signature, row.minimal.text)
+                                 : nullptr)
+        row.known = known->id;
     const oracle::Divergence& divergence = *look.find(signature);
     row.rule = divergence.rule;
     row.other_rules = fmt::format("{}", fmt::join(divergence.other_rules, " "));
@@ -121,8 +127,6 @@ Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const
     row.seen = divergence.seen;
     row.minimal_tape = guest::to_json(machine.tape());
     row.case_index = plan_.number(index);
-    row.original = case_row(kase);
-    row.minimal = case_row(minimal);
     row.status = row.known.empty() ? "new" : "known";
     row.run = summary_.run;
     if (plan_.store) {

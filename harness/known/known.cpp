@@ -34,8 +34,9 @@ public:
         complain(fmt::format("'{}' must be a string", key));
         return {};
     }
-    std::vector<std::string> texts(const char* key) {
+    std::vector<std::string> texts(const char* key, bool required) {
         known_.emplace_back(key);
+        if (!required && !table_.get(key)) return {};
         std::vector<std::string> all;
         if (const toml::array* array = table_[key].as_array())
             for (const toml::node& node : *array) all.push_back(node.value_exact<std::string>().value_or(""));
@@ -74,7 +75,9 @@ Result<Known> load(const fs::path& file) {
     Known known;
     known.id = file.stem().string();
     Reader reader(table, file.string());
-    known.signatures = reader.texts("signatures");
+    known.signatures = reader.texts("signatures", true);
+    known.wide_signatures = reader.texts("wide-signatures", false);
+    const std::string needs = reader.text("needs", !known.wide_signatures.empty());
     known.title = reader.text("title", true);
     known.argument = reader.text("argument", true);
     known.citation = reader.text("citation", true);
@@ -99,20 +102,34 @@ Result<Known> load(const fs::path& file) {
     if (complaint.empty() && known.kind == KnownKind::FixedIn && known.subject.until.empty())
         complaint =
             fmt::format("{}: kind 'fixed-in' needs subject.until, the first version with the fix", file.string());
+    try {
+        if (!needs.empty()) known.needs.emplace(needs, std::regex::ECMAScript | std::regex::multiline);
+    } catch (const std::regex_error& e) {
+        if (complaint.empty())
+            complaint = fmt::format("{}: 'needs' is no regular expression: {}", file.string(), e.what());
+    }
     if (!complaint.empty()) return fail(Exit::Data, complaint);
     return known;
 }
 
 }  // namespace
 
-bool Known::accepts(const guest::Subject& seen_on, const std::string& signature) const {
+bool Known::is_about(const guest::Subject& seen_on) const {
     // strverscmp orders kernel releases as people do: 6.9 before 6.12.
     const char* version = seen_on.version.c_str();
     return glob(subject.backend, seen_on.backend) && glob(subject.module, seen_on.module) &&
            (subject.from.empty() || strverscmp(version, subject.from.c_str()) >= 0) &&
-           (subject.until.empty() || strverscmp(version, subject.until.c_str()) < 0) &&
-           std::any_of(signatures.begin(), signatures.end(),
-                       [&](const auto& pattern) { return glob(pattern, signature); });
+           (subject.until.empty() || strverscmp(version, subject.until.c_str()) < 0);
+}
+
+bool Known::accepts(const std::string& signature) const {
+    return std::ranges::any_of(signatures, [&](const auto& pattern) { return glob(pattern, signature); });
+}
+
+bool Known::accepts(const std::string& signature, const std::string& smallest_program) const {
+    return accepts(signature) ||
+           (std::ranges::any_of(wide_signatures, [&](const auto& pattern) { return glob(pattern, signature); }) &&
+            needs && std::regex_search(smallest_program, *needs));
 }
 
 Result<std::vector<Known>> load_known(const std::string& folder) {
@@ -131,9 +148,12 @@ Result<std::vector<Known>> load_known(const std::string& folder) {
     return all;
 }
 
-const Known* find_known(const std::vector<Known>& all, const guest::Subject& seen_on, const std::string& signature) {
+const Known* find_known(const std::vector<Known>& all, const guest::Subject& seen_on, const std::string& signature,
+                        const std::optional<std::string>& smallest_program) {
     for (const Known& known : all)
-        if (known.accepts(seen_on, signature)) return &known;
+        if (known.is_about(seen_on) &&
+            (smallest_program ? known.accepts(signature, *smallest_program) : known.accepts(signature)))
+            return &known;
     return nullptr;
 }
 

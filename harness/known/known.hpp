@@ -2,6 +2,8 @@
 // file per explanation; a finding it accepts is counted and listed apart and makes no exit status 1.
 #pragma once
 
+#include <optional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,10 @@ enum class KnownKind : std::uint8_t {
 struct Known {
     std::string id;                       ///< file name without ".toml"
     std::vector<std::string> signatures;  ///< globs, at least one
+    /// Globs of signatures that other causes may share: a finding with such a one is accepted only when its smallest
+    /// program's text also has a match of `needs`.
+    std::vector<std::string> wide_signatures;
+    std::optional<std::regex> needs;
     KnownKind kind = KnownKind::Bug;
     struct {
         std::string backend, module;  ///< globs
@@ -29,12 +35,15 @@ struct Known {
     std::string source;   ///< where in the subject's source the fault stands
     std::string program;  ///< the smallest program that shows it, a case's TOML text
 
-    bool accepts(const guest::Subject& seen_on, const std::string& signature) const;
+    bool is_about(const guest::Subject& seen_on) const;
+    bool accepts(const std::string& signature) const;
+    bool accepts(const std::string& signature, const std::string& smallest_program) const;
 };
 
 /// All entries of a folder, in name order. A folder that does not exist is an error, an empty one is not.
 Result<std::vector<Known>> load_known(const std::string& folder);
-/// Null when nobody has explained it.
-const Known* find_known(const std::vector<Known>& all, const guest::Subject& seen_on, const std::string& signature);
+/// Null when nobody has explained it. With the finding's smallest program, wide signatures count too.
+const Known* find_known(const std::vector<Known>& all, const guest::Subject& seen_on, const std::string& signature,
+                        const std::optional<std::string>& smallest_program = {});
 
 }  // namespace faultline::harness

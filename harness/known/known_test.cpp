@@ -76,6 +76,18 @@ TEST_F(KnownFolder, VersionsAreOrderedAsNumbersAndUntilIsExclusive) {
     EXPECT_FALSE(find_known(*all, kvm("6.12"), mine));
 }
 
+TEST_F(KnownFolder, AWideSignatureCountsOnlyWithTheProgramItNeeds) {
+    write("wide-signatures = ['1:EXE-004/*']\nneeds = '^  \"syscall\"'\n" + std::string(entry));
+    auto all = load();
+    ASSERT_TRUE(all) << all.error().message;
+    const std::string wide = "1:EXE-004/plain/bare-long64-cpl3/unexpected-pf";
+    EXPECT_FALSE(find_known(*all, kvm("6.10.1"), wide));
+    EXPECT_TRUE(find_known(*all, kvm("6.10.1"), wide, "ops = [\n  \"syscall\",\n]\n"));
+    EXPECT_FALSE(find_known(*all, kvm("6.10.1"), wide, "ops = [\n  \"nop\",\n]\n"));
+    EXPECT_FALSE(find_known(*all, kvm("6.12"), wide, "ops = [\n  \"syscall\",\n]\n"));
+    EXPECT_TRUE(find_known(*all, kvm("6.10.1"), "1:DBG-048/gd/x", "ops = [\n  \"nop\",\n]\n"));
+}
+
 TEST_F(KnownFolder, AnEmptyFolderHoldsNothingAndAMissingOneIsAnError) {
     EXPECT_TRUE(load()->empty());
     EXPECT_FALSE(load_known(folder_ / "absent"));
@@ -88,6 +100,8 @@ TEST_F(KnownFolder, BadEntriesAreRefusedWithTheKeyThatIsWrong) {
     refuses("surprise = 1\n" + text, "surprise");
     refuses("source = 3\n" + text, "source");
     refuses(text + "vendor = 'x'\n", "vendor");
+    refuses("wide-signatures = ['1:*']\n" + text, "needs");
+    refuses("wide-signatures = ['1:*']\nneeds = '('\n" + text, "needs");
     text.replace(text.find("limitation"), 10, "opinion");
     refuses(text, "opinion");
 }
