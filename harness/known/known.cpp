@@ -75,7 +75,7 @@ Result<Known> load(const fs::path& file) {
     Known known;
     known.id = file.stem().string();
     Reader reader(table, file.string());
-    known.signatures = reader.texts("signatures", true);
+    known.signatures = reader.texts("signatures", !table.contains("wide-signatures"));
     known.wide_signatures = reader.texts("wide-signatures", false);
     const std::string needs = reader.text("needs", !known.wide_signatures.empty());
     known.title = reader.text("title", true);

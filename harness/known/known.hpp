@@ -21,7 +21,7 @@ enum class KnownKind : std::uint8_t {
 /// One accepted explanation. Globs are those of fnmatch(3), `*` crossing slashes; an empty one matches all.
 struct Known {
     std::string id;                       ///< file name without ".toml"
-    std::vector<std::string> signatures;  ///< globs, at least one
+    std::vector<std::string> signatures;  ///< globs; at least one here or among the wide ones
     /// Globs of signatures that other causes may share: a finding with such a one is accepted only when its smallest
     /// program's text also has a match of `needs`.
     std::vector<std::string> wide_signatures;
