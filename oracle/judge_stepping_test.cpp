@@ -165,6 +165,27 @@ TEST(Judge, SysretThatSetsTfTrapsAtItsTargetOnAmd) {
     user(p.at(2));
     EXPECT_PASS(p);
 }
+TEST(Judge, SysretUnderTfThatKeepsItIsSteppedLikeAnyInstructionElsewhereThanOnAmd) {
+    Program p({"sysret", "nop"}, [](Environment& e) {
+        e.rflags |= tf;
+        e.gpr[1].op = OpRef{1};
+        e.gpr[11].literal = base | tf;
+        e.policy.db = Policy::Db::Resume;
+    });
+    p.tape.final.cs = 0x23, p.tape.final.ss = 0x1B;
+    const auto user = [&](std::uint64_t rip) {
+        Record& r = p.db(rip, base | tf, 0xFFFF4FF0);
+        r.cs = 0x23, r.ss = 0x1B;
+    };
+    user(p.at(2));
+    EXPECT_SIGNATURE(p, "DBG-051/step-sysret/bare-long64-cpl0/missing-db");
+    p.tape.features.vendor = Vendor::Amd;
+    EXPECT_SIGNATURE(p, "DBG-060/step-sysret/bare-long64-cpl0/missing-db");
+    p.tape.count = 0;
+    user(p.at(1));
+    user(p.at(2));
+    EXPECT_PASS(p);
+}
 Program branch_stepped() {
     Program p({"nop", "jmp to=op2", "nop"}, [](Environment& e) {
         e.btf = true;

@@ -25,13 +25,19 @@ typename D::Bool ends_stepping(const Stimulus<D>& stim) {
     return loads_flags(stim) && !stim.tf_after;
 }
 
+/// SYSRET under a TF that only SYSRET's own rule makes trap: loaded by it, or on AMD, which says so.
+template <class D>
+typename D::Bool steps_as_sysret(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return is(stim, kind::sysret) && (pre.amd || !pre.tf);
+}
+
 struct Dbg051 : RuleBase {
     static constexpr RuleInfo info =
         arch("DBG-051", "With TF = 1 when an instruction starts, #DB with DR6.BS follows it", APM2 "Single Stepping");
     static constexpr Aspect aspect = Aspect::Presence;
     FAULTLINE_APPLIES {
         return step(pre, stim) && !btf(pre) && !ends_stepping(stim) && !is(stim, kind::sti) &&
-               !is(stim, kind::sysret) && !is(stim, kind::hlt);
+               !steps_as_sysret(pre, stim) && !is(stim, kind::hlt);
     }
     FAULTLINE_ALLOWS { return trap_steps(r); }
 };
@@ -41,7 +47,7 @@ struct Dbg060 : RuleBase {
         arch("DBG-060", "SYSRET that loads TF = 1 is followed by #DB before the target executes",
              APM2 "Single Stepping", {}, RuleVendor::Amd);
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return step(pre, stim) && !btf(pre) && is(stim, kind::sysret); }
+    FAULTLINE_APPLIES { return step(pre, stim) && !btf(pre) && steps_as_sysret(pre, stim); }
     FAULTLINE_ALLOWS { return trap_steps(r); }
 };
 
