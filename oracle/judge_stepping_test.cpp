@@ -186,6 +186,21 @@ TEST(Judge, SysretUnderTfThatKeepsItIsSteppedLikeAnyInstructionElsewhereThanOnAm
     user(p.at(2));
     EXPECT_PASS(p);
 }
+TEST(Judge, AStepTrapOfPortIoHasAClassOfItsOwn) {
+    Program p({"out port=0x80 width=1"}, [](Environment& e) { e.rflags |= tf; });
+    EXPECT_SIGNATURE(p, "DBG-051/step-io/bare-long64-cpl0/missing-db");
+    p.db(p.at(1), base | tf, 0xFFFF4FF0);
+    EXPECT_PASS(p);
+}
+TEST(Judge, AnUnexpectedFaultIsSignedWithTheKindOfItsOp) {
+    Program p({"rep-stos width=1"}, [](Environment& e) {
+        e.gpr[1].literal = 0;
+        e.gpr[7].literal = 0x40010;
+    });
+    EXPECT_PASS(p);
+    p.record(6, p.at(0), base | rf);
+    EXPECT_SIGNATURE(p, "EXE-004/rep/bare-long64-cpl0/unexpected-ud");
+}
 Program branch_stepped() {
     Program p({"nop", "jmp to=op2", "nop"}, [](Environment& e) {
         e.btf = true;

@@ -92,7 +92,7 @@ std::string step_class(const Pre<Judging>& pre, const Stimulus<Judging>& stim) {
         case kind::sysret: what = "-sysret"; break;
         case kind::syscall: what = "-syscall"; break;
         case kind::hlt: what = "-hlt"; break;
-        default: break;
+        default: what = stim.io ? "-io" : ""; break;
     }
     return fmt::format("step{}{}", what, pre.shadow ? "-in-shadow" : "");
 }
@@ -176,9 +176,15 @@ std::string stimulus_class(const Pre<Judging>& pre, const Stimulus<Judging>& sti
     if (pre.held) return "held-hit";
     if (steps) return step_class(pre, stim);
     if (hits.disabled) return "disabled-hit";
-    if (stim.kind == kind::hlt) return "hlt";
-    if (stim.kind == kind::load_ss) return "mov-ss";
-    return "plain";
+    switch (stim.kind) {
+        case kind::hlt: return "hlt";
+        case kind::load_ss: return "mov-ss";
+        case kind::rep: return "rep";
+        case kind::iret: return "iret";
+        case kind::sysret: return "sysret";
+        case kind::syscall: return "syscall";
+        default: return "plain";
+    }
 }
 
 std::string shape_of(const Step& step, std::string_view rule, const Response<Judging>& allowed,
