@@ -67,6 +67,7 @@ Result<Exit> explore_command(const Options& o) {
     plan.on_progress = progress_line(o.programs, o.seconds);
     if (!o.json)
         plan.on_finding = [&](const FindingRow& f) {
+            if (!f.known.empty()) return;  // those are summed up by cause at the end
             clear_progress_line();
             print_finding(f, reproduce(f));
         };
@@ -76,7 +77,7 @@ Result<Exit> explore_command(const Options& o) {
     if (o.json)
         print(to_json(*summary, reproduce));
     else
-        print_summary(*summary);
+        print_summary(*summary, reproduce);
     return exit_of(*summary);
 }
 

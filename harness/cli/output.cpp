@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 
 #include "oracle/catalogue.hpp"
 
@@ -55,7 +57,7 @@ Json to_json(const guest::Subject& s) {
 void print_finding(const FindingRow& f, const std::string& reproduce) {
     fmt::print("finding{}: {}\n", f.id ? fmt::format(" {}", f.id) : "", printable(f.title));
     fmt::print("  signature  {}\n  subject    {}\n", printable(f.signature), subject_text(f.identity));
-    if (!f.known.empty()) fmt::print("  known      {}\n", printable(f.known));
+    if (!f.known.empty()) fmt::print("  known      corpora/known/{}.toml\n", printable(f.known));
     fmt::print("  expected   {}\n  seen       {}\n  reproduce  {}\n", printable(f.expected), printable(f.seen),
                reproduce);
     std::fflush(stdout);
@@ -120,7 +122,34 @@ Json to_json(const Summary& summary, const std::function<std::string(const Findi
             {"rules", rules}};
 }
 
-void print_summary(const Summary& summary) {
+namespace {
+
+/// Root causes that people have explained, the most frequent first, each with the command for its first finding.
+void print_known(const Summary& summary, const std::function<std::string(const FindingRow&)>& reproduce) {
+    struct Cause {
+        std::uint64_t programs = 0, signatures = 0;
+        const FindingRow* first = nullptr;
+    };
+    std::map<std::string, Cause> causes;
+    for (const FindingRow& f : summary.findings) {
+        if (f.known.empty()) continue;
+        Cause& cause = causes[f.known];
+        cause.programs += f.occurrences;
+        ++cause.signatures;
+        if (!cause.first) cause.first = &f;
+    }
+    if (causes.empty()) return;
+    std::vector<std::pair<std::string, Cause>> sorted(causes.begin(), causes.end());
+    std::ranges::stable_sort(sorted, std::greater{}, [](const auto& entry) { return entry.second.programs; });
+    fmt::print("known causes (corpora/known): programs, signatures, the first finding\n");
+    for (const auto& [id, cause] : sorted)
+        fmt::print("{:>8}{:>5}  {:42}  {}\n", cause.programs, cause.signatures, printable(id), reproduce(*cause.first));
+}
+
+}  // namespace
+
+void print_summary(const Summary& summary, const std::function<std::string(const FindingRow&)>& reproduce) {
+    print_known(summary, reproduce);
     const auto fresh = std::count_if(summary.findings.begin(), summary.findings.end(),
                                      [](const FindingRow& f) { return f.known.empty(); });
     for (const SubjectSummary& s : summary.subjects) {

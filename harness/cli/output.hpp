@@ -33,7 +33,7 @@ Json to_json(const FindingRow& finding, const std::string& reproduce);
 
 /// The result of `explore` and `run`. `reproduce` gives the command for a finding.
 Json to_json(const Summary& summary, const std::function<std::string(const FindingRow&)>& reproduce);
-void print_summary(const Summary& summary);
+void print_summary(const Summary& summary, const std::function<std::string(const FindingRow&)>& reproduce);
 
 /// 1 with a finding that is not known, 70 with errors, 4 when nothing could run, else 0.
 Exit exit_of(const Summary& summary);

@@ -82,7 +82,7 @@ Result<Exit> run_command(const Options& o) {
     if (o.json)
         print(to_json(*summary, reproduce));
     else
-        print_summary(*summary);
+        print_summary(*summary, reproduce);
     return exit_of(*summary);
 }
 
