@@ -1,0 +1,59 @@
+// Quirks: which of the wrong behaviours in quirk_list.hpp this machine has. None, unless its owner asks.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "hypervisor/engine/quirk_list.hpp"
+
+namespace faultline::engine {
+
+enum class Quirk : std::uint8_t {
+#define FAULTLINE_NAME(name, ...) name,
+    FAULTLINE_QUIRKS(FAULTLINE_NAME, FAULTLINE_NAME)
+#undef FAULTLINE_NAME
+};
+
+inline constexpr std::size_t quirk_count = 0
+#define FAULTLINE_ONE(...) +1
+    FAULTLINE_QUIRKS(FAULTLINE_ONE, FAULTLINE_ONE);
+#undef FAULTLINE_ONE
+static_assert(quirk_count <= 256);
+
+/// A set of quirks. Asking whether one is on costs a load and a test.
+class Quirks {
+public:
+    bool has(Quirk quirk) const { return words_[index(quirk) / 64] >> index(quirk) % 64 & 1; }
+    void add(Quirk quirk) { words_[index(quirk) / 64] |= 1ull << index(quirk) % 64; }
+
+private:
+    static constexpr std::size_t index(Quirk quirk) { return static_cast<std::size_t>(quirk); }
+    std::array<std::uint64_t, (quirk_count + 63) / 64> words_{};
+};
+
+struct QuirkInfo {
+    Quirk quirk;
+    std::string name;            ///< as in engine+NAME
+    std::string_view wrong;      ///< one sentence
+    std::string_view bug;        ///< id of the bug it is modelled on; empty for a systematic mutant
+    std::string_view reference;  ///< commit, advisory or issue of the bug; what the manual says, for a mutant
+    /// Why no judge can tell it from a correct machine; empty for all others.
+    std::string_view equivalent;
+};
+
+/// All quirks, in the order of the list.
+std::span<const QuirkInfo> quirk_catalogue();
+std::optional<Quirk> quirk_named(std::string_view name);
+
+/// A bug of the same catalogue that no quirk shows, and why a program of world bare cannot meet it here.
+struct BugBeyond {
+    std::string_view id, reason;
+};
+std::span<const BugBeyond> bugs_beyond_bare();
+
+}  // namespace faultline::engine
