@@ -36,6 +36,12 @@ struct RulePerRegister : RuleBase {
     static constexpr unsigned instances = 4;
 };
 
+/// An invariant is a type, too: `info` and `holds`. It says what is true of every response that the rules permit, so
+/// it constrains nothing: it is proved, never judged by.
+struct InvariantInfo {
+    std::string_view id, statement;
+};
+
 }  // namespace faultline::oracle
 
 /// Heads of a rule's two predicates: generic over the domain D, with `pre`, `stim`, `r` and the register `n`.
@@ -47,3 +53,8 @@ struct RulePerRegister : RuleBase {
     template <class D>                                                                                           \
     static typename D::Bool allows([[maybe_unused]] const Pre<D>& pre, [[maybe_unused]] const Stimulus<D>& stim, \
                                    [[maybe_unused]] const Response<D>& r, [[maybe_unused]] unsigned n)
+/// Head of an invariant's predicate.
+#define FAULTLINE_HOLDS                                                                                         \
+    template <class D>                                                                                          \
+    static typename D::Bool holds([[maybe_unused]] const Pre<D>& pre, [[maybe_unused]] const Stimulus<D>& stim, \
+                                  [[maybe_unused]] const Response<D>& r)

@@ -1,42 +1,28 @@
 // The chapter's operational form: the finite list of responses that are right. An independent reading of the same
-// manuals as the rules, and much faster: this is what judging runs on. Tests (and the proof) hold the two equal.
+// manuals as the rules, and much faster: this is what judging runs on. The proof holds the two equal. The form itself
+// stands in operational.hpp.
 #pragma once
 
 #include <array>
-#include <cassert>
 #include <cstddef>
-#include <span>
 #include <string_view>
 
 #include "oracle/chapters/debug/records.hpp"
+#include "oracle/outcome_list.hpp"
 
 namespace faultline::oracle::debug {
 
 /// A right response; bits set in `dr6_any` and RF when `rf_any` may have either value.
-struct Outcome {
-    Response<Judging> response;
-    std::uint64_t dr6_any = 0;
-    bool rf_any = false;
+template <class D>
+struct OutcomeIn {
+    Response<D> response;
+    typename D::Bits dr6_any;
+    typename D::Bool rf_any;
 };
-
-/// A list without allocation. More than `capacity` outcomes cannot arise from a valid stimulus.
-class Outcomes {
-public:
-    static constexpr std::size_t capacity = 128;
-    void clear() { size_ = 0; }
-    void add(const Outcome& outcome) {
-        assert(size_ < capacity);
-        if (size_ < capacity) items_[size_++] = outcome;
-    }
-    std::size_t size() const { return size_; }
-    const Outcome& operator[](std::size_t i) const { return items_[i]; }
-    const Outcome* begin() const { return items_.data(); }
-    const Outcome* end() const { return items_.data() + size_; }
-
-private:
-    std::size_t size_ = 0;
-    std::array<Outcome, capacity> items_;
-};
+template <class D>
+using OutcomesIn = OutcomeList<D, OutcomeIn<D>, 128>;
+using Outcome = OutcomeIn<Judging>;
+using Outcomes = OutcomesIn<Judging>;
 
 /// The FREE rules' alternatives, by name, in the order of `alternative_ids`.
 enum class Alternative : std::uint8_t {
@@ -74,7 +60,14 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Alternati
 void outcomes(const Pre<Judging>& pre, const Stimulus<Judging>& stim, Outcomes& out,
               Alternative without = Alternative::Count);
 
-/// Whether `r` is one of them, don't-care bits aside.
-bool matches(const Outcome& outcome, const Response<Judging>& r);
+/// Whether `r` is this one, don't-care bits aside.
+template <class D>
+typename D::Bool matches(const OutcomeIn<D>& outcome, const Response<D>& r) {
+    const Response<D>& o = outcome.response;
+    return o.event == r.event && o.vector == r.vector && o.error == r.error && o.rip == r.rip &&
+           (outcome.rf_any || o.rf == r.rf) && o.tf == r.tf && ((o.dr6 ^ r.dr6) & ~outcome.dr6_any) == 0 &&
+           o.dr7 == r.dr7 && o.debugctl == r.debugctl && o.dr_value == r.dr_value && o.held == r.held &&
+           o.shadow == r.shadow;
+}
 
 }  // namespace faultline::oracle::debug

@@ -10,14 +10,15 @@
 
 namespace faultline::oracle::debug {
 
-/// Stimulus::kind. The first thirteen are guest::Kind, value for value.
+/// Stimulus::kind. The first fourteen are guest::Kind, value for value.
 namespace kind {
 inline constexpr std::uint64_t ordinary = 0, rep = 1, mov_dr = 2, load_ss = 3, sti = 4, popf = 5, iret = 6, sysret = 7,
-                               syscall = 8, int_n = 9, int3 = 10, icebp = 11, hlt = 12;
+                               syscall = 8, int_n = 9, int3 = 10, icebp = 11, hlt = 12, task_switch = 13;
 /// No instruction: a trap that was held over an event's delivery, due before the handler's first instruction.
-inline constexpr std::uint64_t boundary = 13;
+inline constexpr std::uint64_t boundary = 14;
 /// No instruction: an external interrupt or NMI taken at this boundary.
-inline constexpr std::uint64_t wake = 14;
+inline constexpr std::uint64_t wake = 15;
+inline constexpr std::uint64_t last = wake;
 }  // namespace kind
 
 /// Response::event.

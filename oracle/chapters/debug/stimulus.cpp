@@ -15,7 +15,8 @@ static_assert(
     kind::sysret == static_cast<std::uint64_t>(Kind::Sysret) &&
     kind::syscall == static_cast<std::uint64_t>(Kind::Syscall) &&
     kind::int_n == static_cast<std::uint64_t>(Kind::IntN) && kind::int3 == static_cast<std::uint64_t>(Kind::Int3) &&
-    kind::icebp == static_cast<std::uint64_t>(Kind::Icebp) && kind::hlt == static_cast<std::uint64_t>(Kind::Hlt));
+    kind::icebp == static_cast<std::uint64_t>(Kind::Icebp) && kind::hlt == static_cast<std::uint64_t>(Kind::Hlt) &&
+    kind::task_switch == static_cast<std::uint64_t>(Kind::TaskSwitch));
 
 }  // namespace
 
