@@ -62,8 +62,18 @@ const char* Search::forecast(const Case& subject_case, const Image& image, const
 bool Search::shows_more(const Expected& e) {
     if (trial_->record < tape_->count) return true;
     if (!forecasting_) return false;
-    own_tape_.records[own_tape_.count++] = {e.vector, e.error, e.rip, e.cs,  e.rflags, e.rsp,
-                                            e.ss,     e.cr2,   e.rcx, e.dr6, e.dr7,    1};
+    own_tape_.records[own_tape_.count++] = {.vector = e.vector,
+                                            .error = e.error,
+                                            .rip = e.rip,
+                                            .cs = e.cs,
+                                            .rflags = e.rflags,
+                                            .rsp = e.rsp,
+                                            .ss = e.ss,
+                                            .cr2 = e.cr2,
+                                            .rcx = e.rcx,
+                                            .dr6 = e.dr6,
+                                            .dr7 = e.dr7,
+                                            .complete = 1};
     return true;
 }
 

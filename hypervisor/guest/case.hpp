@@ -8,6 +8,7 @@
 
 #include "hypervisor/guest/image.hpp"
 #include "hypervisor/guest/op.hpp"
+#include "hypervisor/guest/surroundings.hpp"
 #include "hypervisor/guest/types.hpp"
 
 namespace faultline::guest {
@@ -41,6 +42,7 @@ struct Environment {
     std::array<Value, gpr_count> gpr{};  ///< RSP's slot must be zero: RSP = stack_top − 8·stack.size()
     std::vector<Value> stack;            ///< quadwords at RSP upward, at most 32
     Policy policy;
+    Surroundings surroundings;
     auto operator<=>(const Environment&) const = default;
 };
 

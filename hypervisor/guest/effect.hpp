@@ -13,12 +13,15 @@
 
 namespace faultline::guest {
 
+struct Surroundings;  // case.hpp
+
 /// What an op's effect is computed from: nothing else is looked at.
 struct EffectContext {
     const State& state;
     const Image& image;
-    std::uint64_t fallthrough;  ///< address of the byte after the op
-    Gates gates;                ///< the case's IDT: decides the DPL check of INT n
+    std::uint64_t fallthrough;                   ///< address of the byte after the op
+    Gates gates;                                 ///< the case's IDT: decides the DPL check of INT n
+    const Surroundings* surroundings = nullptr;  ///< the case's; null: the defaults
 };
 
 /// A data access by linear address. Instruction fetches and pushes of event delivery are not listed.
@@ -28,11 +31,41 @@ struct Access {
     bool write = false;       ///< a read-modify-write lists a read and a write
 };
 
+/// Why an op cannot complete: a fact about the op. Which exception that is, and with what error code, is the exceptions
+/// chapter's affair.
+enum class Cause : std::uint8_t {
+    InvalidOpcode,   ///< the instruction is undefined here
+    Privilege,       ///< CPL or IOPL forbids it
+    IoPermission,    ///< neither IOPL nor the bitmap permits the port
+    Access,          ///< a data access: see Fault's facts
+    Fetch,           ///< the fetch of the op itself, from `address`
+    BranchTarget,    ///< a near branch beyond CS's limit, or to a non-canonical address
+    Divide,          ///< DIV: zero, or the quotient does not fit
+    Bound,           ///< BOUND: outside
+    ReservedBits,    ///< a reserved bit written to CR4, an MSR, …
+    NullSelector,    ///< a null selector where none may stand
+    Selector,        ///< `selector`: wrong type, privilege, or outside the table
+    AbsentSelector,  ///< `selector`: its segment is not present
+    GateDpl,         ///< INT n, INT3, INTO: the DPL of gate `vector` is below CPL
+    NestedTask,      ///< IRET with NT = 1 in long mode
+    TaskSelector,    ///< a task switch by the op: `selector` is no TSS, or busy, or (IRET) not busy
+};
+
 /// The exception an op raises instead of completing (never #DB).
 struct Fault {
     std::uint8_t vector = 0;
     std::uint32_t error = 0;  ///< 0 for vectors without an error code
     std::uint64_t cr2 = 0;    ///< #PF only
+    Cause cause = Cause::InvalidOpcode;
+    std::uint16_t selector = 0;
+    bool stack = false;  ///< Access, NullSelector, AbsentSelector: through, or of, SS
+    // Access, in the order of the checks; the first that is set decides, but for FREE rules.
+    bool out_of_range = false;  ///< beyond the segment's limit; long64: not canonical
+    bool misaligned = false;    ///< with CR0.AM, EFLAGS.AC and CPL 3
+    bool page = false;          ///< paging refuses, for a byte at `address` (the first such of its page)
+    bool present = false, write = false, user = false;  ///< of the page: present; of the access: write, CPL 3
+    std::uint64_t address = 0;
+    std::uint8_t span = 0;  ///< further bytes of the access in that page
 };
 
 /// Instruction classes that the debug chapter distinguishes.
@@ -46,10 +79,11 @@ enum class Kind : std::uint8_t {
     Iret,
     Sysret,
     Syscall,
-    IntN,   ///< CD ib; `vector`
+    IntN,   ///< CD ib, and CE (INTO) with OF = 1; `vector`
     Int3,   ///< CC
     Icebp,  ///< F1
     Hlt,
+    TaskSwitch,  ///< a far transfer or IRET that enters another task; `task`
 };
 
 struct Effect {
@@ -98,6 +132,9 @@ struct Effect {
     };
     std::uint8_t memory_count = 0;
     std::array<MemoryWrite, 2> memory{};
+    std::uint64_t cr0 = 0;
+    std::uint16_t tr = 0;
+    bool task_trap = false;  ///< TaskSwitch: T of the new TSS
 };
 
 }  // namespace faultline::guest

@@ -90,6 +90,13 @@ struct Image {
     std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then UD2 (0F 0B)
     /// Distance from each byte to the next op's first. 0 at the end, after which there is none.
     std::array<std::uint8_t, layout::code_limit> skip{};
+    /// Quadwords of stage memory that this case changes (IDT, GDT, TSS); `apply` writes them, and whoever reuses the
+    /// memory puts Stage::memory's back.
+    struct Patch {
+        std::uint64_t address, value;
+    };
+    std::uint16_t patch_count = 0;
+    std::array<Patch, 64> patches{};
     std::uint16_t op_count = 0;
     std::array<std::uint16_t, 128> op_offset{};  ///< op_count + 1 entries; the last is the end
     std::uint16_t stack_count = 0;

@@ -21,6 +21,8 @@ inline constexpr std::uint64_t tape = 0x10000;      ///< struct RawTape: four pa
 inline constexpr std::uint64_t rsp0_top = 0x16000;  ///< stack for exceptions taken at CPL3: two pages below
 inline constexpr std::uint64_t df_top = 0x18000;    ///< IST1, #DF only: two pages below
 
+inline constexpr std::uint64_t ist2_top = 0x19000;  ///< one page below; free for gates that ask for IST 2
+
 // Program: user pages.
 inline constexpr std::uint64_t code = 0x20000;          ///< the assembled ops, then UD2 (the end)
 inline constexpr std::size_t code_limit = 0x400;        ///< bytes of program at most, the end included
@@ -41,6 +43,24 @@ constexpr std::uint8_t initial_data(std::uint64_t address) {
 /// Selectors of the stage's GDT. SYSCALL loads CS=kernel_cs, SS=kernel_ss; SYSRET (64-bit) loads
 /// CS=user_cs, SS=user_ss: STAR[47:32]=08h, STAR[63:48]=13h.
 inline constexpr std::uint16_t kernel_cs = 0x08, kernel_ss = 0x10, user_ss = 0x18 | 3, user_cs = 0x20 | 3, tr = 0x28;
+/// Long mode only: code segments of compatibility mode.
+inline constexpr std::uint16_t kernel_cs32 = 0x38, user_cs32 = 0x40 | 3;
+/// Descriptors that exist to be refused, or to differ in one attribute; `descriptor_of` (descriptors.hpp) has each.
+inline constexpr std::uint16_t absent_code = 0x48, conforming_code = 0x50, absent_data = 0x58,
+                               absent_user_data = 0x60 | 3, readonly_data = 0x68, readonly_user_data = 0x70 | 3,
+                               unreadable_user_code = 0x78 | 3;
+/// Prot32 only: two more tasks (DPL 3, available) and task gates of DPL 0 and 3 for the first.
+inline constexpr std::uint16_t task_a = 0x80, task_b = 0x88, task_gate = 0x90, task_gate_dpl3 = 0x98;
+inline constexpr std::uint16_t gdt_bytes = 0xA0;     ///< the GDT's limit is one less
+inline constexpr std::uint16_t outside_gdt = 0x100;  ///< a selector beyond the limit
+/// TSSs of task_a and task_b, 104 bytes each, in the page that holds the end of the main TSS's bitmap.
+inline constexpr std::uint64_t tss_a = 0x8800, tss_b = 0x8900;
+/// Limit of every segment of compat32 and prot32, stage's own included: an access above it is a limit violation.
+inline constexpr std::uint32_t segment_limit = 0x7FFFF;
+
+/// Real16: base = selector << 4, limit FFFFh. A literal address of the program, cut to 16 bits, is its offset.
+inline constexpr std::uint16_t real_cs = code >> 4, real_ss = stack_bottom >> 4, real_ds = data >> 4;
+static_assert(code % 0x10000 == 0 && stack_bottom % 0x10000 == 0 && data % 0x10000 == 0);
 
 /// Writing AL to this port ends a run (struct ExitCode in tape.hpp). No generated op uses it.
 inline constexpr std::uint16_t exit_port = 0xF4;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/types.hpp"
 
 namespace faultline::guest {
@@ -52,7 +53,8 @@ private:
 struct State {
     std::array<std::uint64_t, gpr_count> gpr{};
     std::uint16_t gpr_known = 0xFFFF;  ///< bit r: gpr[r] is known
-    std::uint64_t rip = 0;
+    Mode mode = Mode::Long64;
+    std::uint64_t rip = 0;  ///< linear, in every mode: cs_base() + the offset that frames show
     std::uint64_t rflags = rflags::fixed1;
     std::uint64_t rflags_known = ~0ull;  ///< arithmetic flags may become unknown
     std::uint8_t cpl = 0;
@@ -60,8 +62,14 @@ struct State {
     std::array<std::uint64_t, 4> dr{};
     std::uint64_t dr6 = dr::dr6_reset, dr7 = dr::dr7_reset;
     std::uint64_t debugctl = 0;
-    std::uint64_t cr4 = 0;
+    std::uint64_t cr0 = 0, cr4 = 0;
+    std::uint16_t tr = layout::tr;  ///< prot32: the current task
     MemoryOverlay memory;
+
+    std::uint64_t cs_base() const { return mode == Mode::Real16 ? std::uint64_t{cs} << 4 : 0; }
+    std::uint64_t ss_base() const { return mode == Mode::Real16 ? std::uint64_t{ss} << 4 : 0; }
+    /// Of DS and ES, which no op loads.
+    std::uint64_t ds_base() const { return mode == Mode::Real16 ? std::uint64_t{layout::real_ds} << 4 : 0; }
 
     std::uint64_t reg(Gpr r) const { return gpr[static_cast<std::size_t>(r)]; }
     bool known(Gpr r) const { return gpr_known >> static_cast<unsigned>(r) & 1; }

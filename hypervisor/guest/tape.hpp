@@ -46,14 +46,19 @@ struct Record {
     std::uint64_t rflags = not_recorded;
     std::uint64_t rsp = not_recorded;
     std::uint64_t ss = not_recorded;
-    std::uint64_t cr2 = not_recorded;       ///< #PF only
-    std::uint64_t rcx = not_recorded;       ///< tells a REP instruction's iteration
-    std::uint64_t dr6 = not_recorded;       ///< #DB only, before the policy cleared it
-    std::uint64_t dr7 = not_recorded;       ///< #DB only
+    std::uint64_t cr2 = not_recorded;  ///< #PF only
+    std::uint64_t rcx = not_recorded;  ///< tells a REP instruction's iteration
+    std::uint64_t dr6 = not_recorded;  ///< #DB only, before the policy cleared it
+    std::uint64_t dr7 = not_recorded;  ///< #DB only
+    std::uint64_t handler_flags =
+        not_recorded;  ///< RFLAGS at the stub, arithmetic flags meaningless, RF as PUSHF shows it
+    std::uint64_t handler_ss = not_recorded;  ///< SS at the stub
+    std::uint64_t frame = not_recorded;       ///< RSP (SP) as delivery left it: the address of the frame's lowest slot
+    std::uint64_t reserved = not_recorded;
     std::uint64_t complete = not_recorded;  ///< 1 once everything above is written
     auto operator<=>(const Record&) const = default;
 };
-static_assert(sizeof(Record) == 96 && std::is_standard_layout_v<Record>);
+static_assert(sizeof(Record) == 128 && std::is_standard_layout_v<Record>);
 
 /// State at the end, written by the epilogue.
 struct Final {

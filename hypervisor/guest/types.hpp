@@ -14,6 +14,10 @@ namespace faultline::guest {
 
 enum class World : std::uint8_t { Bare, Svm, Vmx, SevEs, Snp };
 enum class Mode : std::uint8_t { Long64, Compat32, Prot32, Real16 };
+/// Whether the processor is in long mode, so that handlers run in 64-bit mode.
+constexpr bool long_mode(Mode mode) { return mode == Mode::Long64 || mode == Mode::Compat32; }
+/// Bytes of an address, a stack slot and the default operand of PUSH, POP, CALL, RET, PUSHF in this mode: 8, 4 or 2.
+constexpr std::uint8_t address_bytes(Mode mode) { return mode == Mode::Long64 ? 8 : mode == Mode::Real16 ? 2 : 4; }
 /// The processor vendor whose manual is in force for a guest, as CPUID leaf 0 tells it.
 enum class Vendor : std::uint8_t { Unknown, Amd, Intel };
 
@@ -100,5 +104,7 @@ inline constexpr std::uint64_t lbr = 1, btf = 2;
 }  // namespace debugctl
 
 inline constexpr std::uint64_t cr4_de = 1ull << 3;
+inline constexpr std::uint64_t cr0_pe = 1, cr0_ts = 1ull << 3, cr0_wp = 1ull << 16, cr0_am = 1ull << 18,
+                               cr0_pg = 1ull << 31;
 
 }  // namespace faultline::guest

@@ -25,8 +25,8 @@ struct Identity {
     /// DEBUGCTL as read back after BTF was written; not touched where the write faults.
     std::uint64_t debugctl;
 };
-inline constexpr std::uint64_t identity_address = layout::tape + 2 * layout::page;
-static_assert(sizeof(RawTape) <= 2 * layout::page);
+inline constexpr std::uint64_t identity_address = layout::tape + 3 * layout::page;
+static_assert(sizeof(RawTape) <= 3 * layout::page);
 
 /// Features from memory that `identify` ran in. `cpl0` and `cpl3` stay Unknown: no guest can tell.
 Features features_of(std::span<const std::uint8_t> guest_memory);
