@@ -44,7 +44,7 @@ struct Pre {
     using Bits = typename D::Bits;
     using Bool = typename D::Bool;
     BOOST_HANA_DEFINE_STRUCT(Pre, (Bits, mode), (Bool, code64),                // long_mode: CS is 64-bit
-                             (Bits, cpl), (Bits, cs), (Bits, ss),              // selectors
+                             (Bits, cpl), (Bits, cs), (Bits, ss), (Bits, tr),  // selectors
                              (Bits, sp),                                       // RSP, ESP or SP
                              (Bool, tf), (Bool, if_), (Bool, nt), (Bool, ac),  // flags
                              (Bool, fetch_flag),                               // EFER.NXE or CR4.SMEP: #PF shows I/D
@@ -61,6 +61,7 @@ struct Stimulus {
                              // raise: guest::Fault, field for field; `vector` of GateDpl below
                              (Bits, cause), (Bits, selector), (Bool, stack), (Bool, out_of_range), (Bool, misaligned),
                              (Bool, page), (Bool, present), (Bool, write), (Bool, user), (Bits, address), (Bits, span),
+                             (Bool, iret),  // the op is IRET
                              // deliver: the event, with the image it would push
                              (Bits, vector), (Bits, error), (Bits, source), (Bits, rip),
                              (Bits, origin),  // linear address of the instruction or boundary that the event interrupts
@@ -75,12 +76,15 @@ struct Stimulus {
                              (Bool, tss_available), (Bool, tss_present),
                              // the stack that gate and code segment choose
                              (Bool, slot_outside),            // the TSS is too short for it
+                             (Bool, slot_edge),               // ESPn and SSn are inside, the padding behind SSn is not
                              (Bits, new_sp), (Bits, new_ss),  // as the TSS has them (IST, RSPn, or ESPn and SSn)
                              (Bool, ss_outside), (Bool, ss_writable), (Bits, ss_dpl), (Bool, ss_present),
                              (Bool, sp_out_of_range),  // not canonical; the frame does not fit the segment's limit
+                             (Bool, push_misaligned),  // under CR0.AM, EFLAGS.AC, with a handler at CPL 3
                              (Bool, push_page), (Bool, push_present),
-                             (Bits, push_address),  // paging refuses the frame's highest such byte
-                             (Bits, watched));      // B0-B3: enabled data breakpoints on bytes of IDT, TSS or frame
+                             (Bits, push_address),  // first byte that paging refuses of the first such push
+                             (Bits, push_low), (Bits, push_high),  // all bytes of the frame that paging refuses
+                             (Bits, watched));  // B0-B3: enabled data breakpoints on bytes of IDT, TSS or frame
 };
 
 /// Normalised: fields that the result makes meaningless are zero.
