@@ -56,6 +56,8 @@ bool read_tss_stack(Machine& m, std::uint64_t offset, std::uint32_t external, st
 
 bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery delivery, std::uint64_t return_rip,
                             std::uint64_t pushed_rflags) {
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::before_delivery(*this, number, error, delivery, return_rip, pushed_rflags);
     const bool software = delivery == Delivery::Software;
     const std::uint32_t external = software ? 0 : 1;
     const std::uint32_t gate_error = number * 8u | 2 | external;
@@ -64,7 +66,8 @@ bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery d
     Gate gate;
     if (!system_read(cpu.idt_base + number * 16u, &gate, sizeof gate, {vector::gp, gate_error})) return false;
     if (gate.type() != interrupt_gate && gate.type() != trap_gate) return raise(vector::gp, gate_error);
-    if (software && gate.dpl() < cpu.cpl) return raise(vector::gp, gate_error);
+    const bool checks_dpl = quirks.any() ? QuirkHooks::checks_dpl(*this, software) : software;
+    if (checks_dpl && gate.dpl() < cpu.cpl) return raise(vector::gp, gate_error);
     if (!gate.present()) return raise(vector::np, gate_error);
 
     const std::uint16_t selector = gate.selector();
@@ -82,29 +85,33 @@ bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery d
     std::uint64_t stack = cpu.r[rsp];
     if (gate.ist()) {
         if (!read_tss_stack(*this, tss_ist1 + 8 * (gate.ist() - 1), external, stack)) return false;
-    } else if (new_cpl != cpu.cpl) {
+    } else if (new_cpl != cpu.cpl || quirk(Quirk::same_level_switches_stack)) {
         if (!read_tss_stack(*this, tss_rsp0 + 8u * new_cpl, external, stack)) return false;
     }
     if (!canonical(gate.target())) return raise(vector::gp, external);
 
     // The frame, lowest address first; RSP is aligned before it is pushed.
-    const bool with_error = delivery == Delivery::Exception && has_error_code(number);
+    const bool with_error = (delivery == Delivery::Exception && has_error_code(number)) ||
+                            (number == vector::db && quirk(Quirk::db_pushes_error_code));
     const std::uint64_t frame[] = {error,         return_rip, cpu.segment[cs].selector,
                                    pushed_rflags, cpu.r[rsp], cpu.segment[ss].selector};
     const std::size_t size = with_error ? sizeof frame : sizeof frame - 8;
-    const std::uint64_t top = (stack & ~15ull) - size;
+    const std::uint64_t top = (quirk(Quirk::stack_unaligned) ? stack : stack & ~15ull) - size;
     if (!system_write(top, with_error ? frame : frame + 1, size, {vector::ss, external})) return false;
     if (!mark_accessed(*this, selector, code_segment)) return false;
 
     const std::uint64_t from = cpu.rip;
     cpu.segment[cs] = code_segment.segment(static_cast<std::uint16_t>((selector & ~3u) | new_cpl));
     // "SS is loaded with a null selector" on a change of privilege. AMD APM vol 2, "Long-Mode Stack Switches".
-    if (new_cpl != cpu.cpl) cpu.segment[ss] = {new_cpl, 0, 0, static_cast<std::uint16_t>(new_cpl << 5)};
+    if (new_cpl != cpu.cpl && !quirk(Quirk::inner_level_keeps_ss))
+        cpu.segment[ss] = {new_cpl, 0, 0, static_cast<std::uint16_t>(new_cpl << 5)};
     if (new_cpl != cpu.cpl) set_cpl(new_cpl);
     cpu.r[rsp] = top;
     cpu.rip = cpu.next_rip() = gate.target();
     std::uint64_t cleared = rflags::tf | rflags::nt | rflags::rf | rflags::vm;
     if (gate.type() == interrupt_gate) cleared |= rflags::if_;
+    if (quirks.any()) [[unlikely]] cleared = QuirkHooks::cleared_flags(*this, cleared);
+    const std::uint64_t dr7 = debug.dr7(), debugctl = debug.debugctl;
     set_rflags(cpu.rflags & ~cleared);
 
     if (number == vector::db && delivery == Delivery::Exception) {
@@ -113,6 +120,7 @@ bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery d
         if (!software) debug.record_interrupt();
         debug.record_branch(from, cpu.rip);
     }
+    if (quirks.any()) [[unlikely]] QuirkHooks::after_delivery(*this, number, delivery, dr7, debugctl);
     return true;
 }
 
@@ -123,7 +131,9 @@ bool Machine::deliver(Fault event, Delivery delivery, std::uint64_t return_rip, 
             stop(Exit::Shutdown);
             return false;
         }
+        const Fault first = event;
         event = exception && makes_double_fault(event.vector, fault.vector) ? Fault{vector::df, 0, 0} : fault;
+        if (quirks.any()) [[unlikely]] QuirkHooks::nested_fault(*this, first.vector, event);
         // A nested fault finds the interrupted boundary, whatever the first event would have returned to.
         delivery = Delivery::Exception;
         return_rip = cpu.rip;
@@ -134,7 +144,11 @@ bool Machine::deliver(Fault event, Delivery delivery, std::uint64_t return_rip, 
 
 bool Machine::deliver_debug(DebugEvent event, std::uint64_t debug_causes, std::uint64_t return_rip,
                             std::uint64_t pushed_rflags) {
-    debug.record(event, debug_causes | debug.pending);
+    if (quirks.any()) [[unlikely]]
+        if (!QuirkHooks::debug_exception(*this, event, debug_causes, return_rip, pushed_rflags)) return false;
+    const std::uint64_t all = debug_causes | debug.pending, dr6 = debug.dr6;
+    debug.record(event, all);
+    if (quirks.any()) [[unlikely]] QuirkHooks::recorded(*this, event, all, dr6);
     debug.pending = 0;
     drop(causes);
     return deliver({vector::db, 0, 0}, Delivery::Exception, return_rip, pushed_rflags);

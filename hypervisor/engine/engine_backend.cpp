@@ -21,7 +21,11 @@ constexpr std::array<std::uint8_t, 12> carried_registers{rbx, rbp, rsi, rdi, 8, 
 
 class EngineBackend final : public guest::Backend {
 public:
-    explicit EngineBackend(const guest::Stage& stage) { identify(stage); }
+    EngineBackend(const guest::Stage& stage, const Quirks& quirks) : quirks_(quirks) {
+        for (const QuirkInfo& info : quirk_catalogue())
+            if (quirks.has(info.quirk)) subject_.backend += "+" + info.name;
+        identify(stage);
+    }
 
     const guest::Subject& subject() const override { return subject_; }
     const guest::Features& features() const override { return features_; }
@@ -36,6 +40,7 @@ private:
     std::optional<Outcome> answer_stop(const guest::StageSymbols& symbols) const;
     std::string describe_unimplemented();
 
+    Quirks quirks_;
     guest::Subject subject_{"engine", "1", "", "", ""};
     guest::Features features_;
     const guest::Stage* stage_ = nullptr;
@@ -65,7 +70,7 @@ Cpu initial_cpu(const guest::Stage& stage, std::uint64_t rip) {
 
 void EngineBackend::restore(const guest::Stage& stage, std::uint64_t rip) {
     if (stage_ != &stage || !machine_) {
-        machine_.emplace(stage.memory);
+        machine_.emplace(stage.memory, quirks_);
         machine_->stop_port = layout::exit_port;
         stage_ = &stage;
     }
@@ -136,6 +141,7 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
             case Exit::Shutdown: return Outcome::Shutdown;
             case Exit::StepLimit: return Outcome::Hang;
             case Exit::Unimplemented: return Outcome::InternalError;
+            case Exit::EntryFailure: return Outcome::EntryFailure;
         }
     }
 }
@@ -162,8 +168,8 @@ std::string EngineBackend::describe_unimplemented() {
 
 }  // namespace
 
-std::unique_ptr<guest::Backend> make_engine_backend() {
-    return std::make_unique<EngineBackend>(*guest::stage_of(guest::World::Bare, guest::Mode::Long64));
+std::unique_ptr<guest::Backend> make_engine_backend(const Quirks& quirks) {
+    return std::make_unique<EngineBackend>(*guest::stage_of(guest::World::Bare, guest::Mode::Long64), quirks);
 }
 
 }  // namespace faultline::engine

@@ -3,11 +3,13 @@
 
 #include <memory>
 
+#include "hypervisor/engine/quirk.hpp"
 #include "hypervisor/guest/backend.hpp"
 
 namespace faultline::engine {
 
 /// Always available, on every host. World bare, mode long64.
-std::unique_ptr<guest::Backend> make_engine_backend();
+/// With quirks its subject is engine+NAME….
+std::unique_ptr<guest::Backend> make_engine_backend(const Quirks& quirks = {});
 
 }  // namespace faultline::engine

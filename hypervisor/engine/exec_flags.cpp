@@ -16,7 +16,9 @@ bool cmc(Machine& m, const Instruction&) {
     return true;
 }
 
-bool may_change_if(Machine& m) { return m.cpu.cpl <= (m.cpu.rflags >> 12 & 3) || m.raise_gp(); }
+bool may_change_if(Machine& m) {
+    return m.cpu.cpl <= (m.cpu.rflags >> 12 & 3) || m.quirk(Quirk::cli_at_cpl3) || m.raise_gp();
+}
 
 bool cli(Machine& m, const Instruction&) {
     if (!may_change_if(m)) return false;

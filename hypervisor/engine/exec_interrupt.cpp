@@ -18,6 +18,7 @@ bool int3(Machine& m, const Instruction&) { return software_interrupt(m, vector:
 /// ICEBP: an instruction that is a #DB. No DPL check, no cause bit; a breakpoint held by a MOV SS before it joins.
 /// A fault met on the way finds RIP at the ICEBP and EXT set.
 bool icebp(Machine& m, const Instruction&) {
+    if (m.quirk(Quirk::icebp_raises_ud)) return m.raise_ud();
     m.step_settled = m.branched = true;
     return m.deliver_debug(DebugEvent::Icebp, 0, m.cpu.next_rip(), m.cpu.rflags);
 }
@@ -34,7 +35,7 @@ bool hlt(Machine& m, const Instruction&) {
 /// AMD APM vol 2, "Returning From Interrupt Procedures" in long mode: SS:RSP are popped whatever the operand size.
 template <class T>
 bool iret(Machine& m, const Instruction&) {
-    if (flag(m, rflags::nt)) return m.raise_gp();
+    if (flag(m, rflags::nt) && !m.quirk(Quirk::iret_ignores_nt)) return m.raise_gp();
     T image[5];  // RIP, CS, RFLAGS, RSP, SS
     for (std::size_t n = 0; n < 5; ++n)
         if (!m.load(m.cpu.r[rsp] + n * sizeof(T), image[n], Via::Stack)) return false;
@@ -49,6 +50,8 @@ bool iret(Machine& m, const Instruction&) {
     if (m.cpu.cpl <= (m.cpu.rflags >> 12 & 3)) loaded |= rflags::if_;
     if (m.cpu.cpl == 0) loaded |= rflags::iopl;
     if (m.cpu.cpl == 0 && sizeof(T) > 2) loaded |= rflags::vif | rflags::vip;
+    if (m.quirk(Quirk::iret_ignores_rf)) loaded &= ~rflags::rf;
+    if (m.quirk(Quirk::iret_loses_iopl)) loaded &= ~rflags::iopl;
     const std::uint64_t flags = (m.cpu.rflags & ~loaded) | (image[2] & loaded);
     m.cpu.r[rsp] = image[3];
     enter_level(m, code.segment(new_cs), data.segment(new_ss), cpl);
@@ -71,10 +74,10 @@ void step_by_new_flags(Machine& m) {
 bool syscall(Machine& m, const Instruction&) {
     if (!(m.cpu.efer & efer::sce)) return m.raise_ud();
     m.cpu.r[rcx] = m.cpu.next_rip();
-    m.cpu.r[11] = m.cpu.rflags & ~rflags::rf;
+    m.cpu.r[11] = m.quirk(Quirk::syscall_saves_rf) ? m.cpu.rflags | m.quirk_state.rf : m.cpu.rflags & ~rflags::rf;
     const auto selector = static_cast<std::uint16_t>(m.cpu.star >> 32 & 0xFFFC);
     enter_level(m, flat_code(selector, 0), flat_data(static_cast<std::uint16_t>(selector + 8), 0), 0);
-    m.set_rflags(m.cpu.rflags & ~m.cpu.sfmask & ~rflags::rf);
+    m.set_rflags(m.cpu.rflags & ~(m.quirk(Quirk::syscall_ignores_mask) ? 0 : m.cpu.sfmask) & ~rflags::rf);
     m.transfer(m.cpu.lstar);
     step_by_new_flags(m);
     return true;
@@ -86,7 +89,7 @@ bool sysret(Machine& m, const Instruction& i) {
     if (!(m.cpu.efer & efer::sce)) return m.raise_ud();
     if (m.cpu.cpl != 0) return m.raise_gp();
     if (!(i.flags & Instruction::wide)) return m.unimplemented();  // to compatibility mode
-    constexpr std::uint64_t loaded = 0x3C7FD7;
+    const std::uint64_t loaded = 0x3C7FD7 | (m.quirk(Quirk::sysret_loads_rf) ? rflags::rf : 0);
     const auto base = static_cast<std::uint16_t>(m.cpu.star >> 48);
     const auto new_cs = static_cast<std::uint16_t>((base + 16) | 3);
     m.cpu.segment[cs] = flat_code(new_cs, 3);

@@ -9,7 +9,7 @@ namespace {
 
 /// MOV SS and POP SS hold back traps and interrupts for one instruction; a second one in a row does not extend that.
 void open_shadow(Machine& m, std::uint8_t slot) {
-    if (slot != ss || m.in_mov_ss_shadow) return;
+    if (slot != ss || m.in_mov_ss_shadow || m.quirk(Quirk::mov_ss_opens_no_shadow)) return;
     m.shadow = Shadow::MovSs;
     m.pend(Machine::shadowed);
 }

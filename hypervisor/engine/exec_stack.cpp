@@ -32,7 +32,9 @@ struct Pop {
 
 template <class T>
 bool pushf(Machine& m, const Instruction&) {
-    return push<T>(m, static_cast<T>(m.cpu.rflags & ~(rflags::vm | rflags::rf)));
+    std::uint64_t image = m.cpu.rflags & ~(rflags::vm | rflags::rf);
+    if (m.quirks.any()) [[unlikely]] image = QuirkHooks::pushed_flags(m, image);
+    return push<T>(m, static_cast<T>(image));
 }
 
 /// IOPL only at CPL0, IF only with CPL ≤ IOPL, never VM, VIF, VIP or RF; no fault for lack of privilege. AMD APM vol 3,
@@ -45,7 +47,8 @@ bool popf(Machine& m, const Instruction&) {
     if constexpr (sizeof(T) > 2) loaded |= rflags::ac | rflags::id;
     if (m.cpu.cpl <= (m.cpu.rflags >> 12 & 3)) loaded |= rflags::if_;
     if (m.cpu.cpl == 0) loaded |= rflags::iopl;
-    m.set_rflags(((m.cpu.rflags & ~loaded) | (image & loaded)) & ~rflags::rf);
+    if (m.quirks.any()) [[unlikely]] loaded = QuirkHooks::popped_flags(m, loaded);
+    m.set_rflags(((m.cpu.rflags & ~(loaded | rflags::rf)) | (image & loaded)));
     return true;
 }
 

@@ -96,18 +96,24 @@ struct Smsw {
 // ---- Debug registers. AMD APM vol 2, "Debug Registers" ----------------------------------------------------------
 
 /// The manual orders none of these checks; #UD is found in decoding, general detect while executing.
-bool may_access_dr(Machine& m, unsigned number) {
-    if ((number == 4 || number == 5) && m.cpu.cr4 & cr4::de) return m.raise_ud();
-    if (!require_cpl0(m)) return false;
-    if (!m.debug.general_detect()) return true;
+bool may_access_dr(Machine& m, unsigned number, const std::uint64_t* written) {
+    bool undefined = (number == 4 || number == 5) && m.cpu.cr4 & cr4::de, allowed = m.cpu.cpl == 0,
+         detected = m.debug.general_detect();
+    if (m.quirks.any()) [[unlikely]]
+        if (QuirkHooks::refuses_dr(m, number, written, undefined, allowed, detected)) return false;
+    if (undefined) return m.raise_ud();
+    if (!allowed) return m.raise_gp();
+    if (!detected) return true;
     m.fault = {vector::db, 0, guest::dr::dr6_bd};
     return false;
 }
 
 bool mov_to_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.dst;
-    if (!may_access_dr(m, number)) return false;
     const auto value = reg<std::uint64_t>(m, i.src);
+    if (!may_access_dr(m, number, &value)) return false;
+    if (m.quirks.any()) [[unlikely]]
+        if (const auto answer = QuirkHooks::write_dr(m, number, value)) return *answer;
     if (number < 4) {
         m.debug.address[number] = value;
         m.breakpoints_changed();
@@ -125,10 +131,11 @@ bool mov_to_dr(Machine& m, const Instruction& i) {
 
 bool mov_from_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.src;
-    if (!may_access_dr(m, number)) return false;
-    const std::uint64_t value = number < 4                   ? m.debug.address[number]
+    if (!may_access_dr(m, number, nullptr)) return false;
+    std::uint64_t value = number < 4                   ? m.debug.address[number]
                                 : number == 4 || number == 6 ? m.debug.dr6
                                                              : m.debug.dr7();
+    if (m.quirk(Quirk::dr4_dr5_not_aliased) && (number == 4 || number == 5)) value = m.quirk_state.spare[number - 4];
     set_reg<std::uint64_t>(m, i.dst, value);
     return true;
 }

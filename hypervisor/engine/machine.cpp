@@ -5,7 +5,8 @@
 
 namespace faultline::engine {
 
-Machine::Machine(std::span<const std::uint8_t> pristine) : memory(pristine), mmu(memory) {}
+Machine::Machine(std::span<const std::uint8_t> pristine, const Quirks& wrong)
+    : memory(pristine), mmu(memory), quirks(wrong) {}
 
 void Machine::reset() {
     memory.restore([this](std::uint64_t physical, std::size_t length) { watched_write(physical, length); });
@@ -15,6 +16,7 @@ void Machine::reset() {
     shadow = Shadow::None;
     in_mov_ss_shadow = branched = step_settled = nmi_blocked = false;
     steps_left = steps_end_ = clock_base_ = 0;
+    quirk_state = {};
 }
 
 void Machine::registers_changed() {
@@ -23,6 +25,7 @@ void Machine::registers_changed() {
     debug.set_de((cpu.cr4 & cr4::de) != 0);
     breakpoints_changed();
     paging_changed();
+    if (quirks.any()) pend(quirky);
 }
 
 void Machine::write_physical(std::uint64_t physical, const void* from, std::size_t length) {
@@ -85,15 +88,17 @@ Exit Machine::leave() {
 Machine::Boundary Machine::boundary() {
     if (attention & stopped) return Boundary::Exit;
     const bool inside_rep = (attention & unfinished_rep) != 0;
-    const std::uint64_t pushed = cpu.rflags | (inside_rep ? rflags::rf : 0);
+    std::uint64_t pushed = cpu.rflags | (inside_rep ? rflags::rf : 0), trap_rip = cpu.rip;
     debug.pending |= debug.seen;
     debug.seen = 0;
+    if (quirks.any()) [[unlikely]]
+        if (const auto delivered = QuirkHooks::boundary(*this, inside_rep, trap_rip, pushed)) return after(*delivered);
 
     // MOV SS holds back every trap, and interrupts with it; STI holds back interrupts only.
     if (debug.pending && shadow != Shadow::MovSs) {
         drop(halted | unfinished_rep | shadowed);
         shadow = Shadow::None;
-        return after(deliver_debug(DebugEvent::Condition, 0, cpu.rip, pushed));
+        return after(deliver_debug(DebugEvent::Condition, 0, trap_rip, pushed));
     }
     if (attention & nmi_line && !nmi_blocked && shadow == Shadow::None) {
         drop(nmi_line | halted | unfinished_rep);
@@ -108,12 +113,14 @@ Machine::Boundary Machine::boundary() {
         exit = Exit::Halted;
         return Boundary::Exit;
     }
-    if (is_among(code_breakpoint_pages_, cpu.rip) && !inside_rep && !(cpu.rflags & rflags::rf)) {
-        if (const std::uint64_t hits = debug.match_code(cpu.rip)) {
-            shadow = Shadow::None;
-            drop(shadowed);
-            return after(deliver_debug(DebugEvent::Condition, hits, cpu.rip, cpu.rflags));
-        }
+    std::uint64_t hits = 0;
+    if (is_among(code_breakpoint_pages_, cpu.rip) && !inside_rep && !(cpu.rflags & rflags::rf))
+        hits = debug.match_code(cpu.rip);
+    if (quirks.any()) [[unlikely]] hits = QuirkHooks::match_code(*this, inside_rep);
+    if (hits) {
+        shadow = Shadow::None;
+        drop(shadowed);
+        return after(deliver_debug(DebugEvent::Condition, hits, cpu.rip, cpu.rflags));
     }
     drop(unfinished_rep);
     if (cpu.rflags & rflags::rf) set_rflags(cpu.rflags & ~rflags::rf);
@@ -124,6 +131,7 @@ Machine::Boundary Machine::boundary() {
 /// One instruction with everything watched.
 bool Machine::execute_closely() {
     const bool stepping = (cpu.rflags & rflags::tf) != 0;
+    if (quirks.any()) [[unlikely]] QuirkHooks::before_instruction(*this);
     in_mov_ss_shadow = shadow == Shadow::MovSs;
     shadow = Shadow::None;
     drop(shadowed);
@@ -142,17 +150,19 @@ bool Machine::execute_closely() {
             debug.pending |= guest::dr::dr6_bs;
             pend(causes);
         }
-    } else {
-        done = take_fault();
     }
+    const bool completed = done;
+    if (!done) done = take_fault();
+    if (quirks.any()) [[unlikely]] QuirkHooks::after_instruction(*this, stepping, completed);
     in_mov_ss_shadow = false;
     return done;
 }
 
 /// The current instruction has raised `fault`, or set `exit`.
 bool Machine::take_fault() {
-    debug.seen = 0;
+    if (!quirk(Quirk::faulting_access_reported)) debug.seen = 0;
     if (attention & stopped) return false;
+    if (quirks.any()) [[unlikely]] QuirkHooks::fault(*this);
     if (fault.vector == vector::db)
         return deliver_debug(DebugEvent::Condition, fault.debug_causes, cpu.rip, cpu.rflags);
     return deliver(fault, Delivery::Exception, cpu.rip, cpu.rflags | rflags::rf);
@@ -221,7 +231,7 @@ const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t h
 
 bool Machine::check_address(std::uint64_t linear, std::size_t length, Via via) {
     if (!canonical(linear) || !canonical(linear + length - 1))
-        return raise(via == Via::Stack ? vector::ss : vector::gp);
+        return raise(via == Via::Stack && !quirk(Quirk::stack_address_is_gp) ? vector::ss : vector::gp);
     if (user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac && linear & (length - 1)) return raise(vector::ac);
     return true;
 }
@@ -235,7 +245,9 @@ bool Machine::translate(std::uint64_t linear, std::size_t length, Access access,
     physical[0] = first.physical;
     if (first_length == length) return true;
     const Translation second = mmu.translate(linear + first_length, access, user);
-    if (!second.ok) return raise_page_fault(linear + first_length, second.error);
+    if (!second.ok)
+        return raise_page_fault(quirk(Quirk::crossing_fault_names_first_byte) ? linear : linear + first_length,
+                                second.error);
     physical[1] = second.physical;
     return true;
 }
@@ -248,23 +260,29 @@ bool Machine::load_slow(std::uint64_t linear, void* to, std::size_t length, Via 
     memory.read(physical[0], to, first);
     if (first < length) memory.read(physical[1], static_cast<std::uint8_t*>(to) + first, length - first);
     if (debug.data_armed()) saw(debug.match_data(linear, length, false));
+    if (quirks.any()) [[unlikely]] QuirkHooks::match_data(*this, linear, length, false, via);
     return true;
 }
 
 bool Machine::store_slow(std::uint64_t linear, const void* from, std::size_t length, Via via) {
     std::uint64_t physical[2];
     std::size_t first;
-    if (!check_address(linear, length, via) || !translate(linear, length, Access::Write, user_, physical, first))
+    if (!check_address(linear, length, via)) return false;
+    if (!translate(linear, length, Access::Write, user_, physical, first)) {
+        if (quirk(Quirk::store_across_pages_half_done)) QuirkHooks::store_first_page(*this, linear, from, length);
         return false;
+    }
     write_physical(physical[0], from, first);
     if (first < length) write_physical(physical[1], static_cast<const std::uint8_t*>(from) + first, length - first);
     if (debug.data_armed()) saw(debug.match_data(linear, length, true));
+    if (quirks.any()) [[unlikely]] QuirkHooks::match_data(*this, linear, length, true, via);
     return true;
 }
 
 bool Machine::may_write(std::uint64_t linear, std::size_t length, Via via) {
     std::uint64_t physical[2];
     std::size_t first;
+    quirk_state.modified = linear;
     return check_address(linear, length, via) && translate(linear, length, Access::Write, user_, physical, first);
 }
 
@@ -323,6 +341,7 @@ void Machine::paging_changed() {
 void Machine::breakpoints_changed() {
     code_breakpoint_pages_ = debug.code_pages();
     data_breakpoint_pages_ = debug.data_pages();
+    if (quirks.any()) [[unlikely]] code_breakpoint_pages_ = data_breakpoint_pages_ = ~0ull;
     access_checks_changed();
 }
 

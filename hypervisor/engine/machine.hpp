@@ -14,6 +14,7 @@
 #include "hypervisor/engine/decoder.hpp"
 #include "hypervisor/engine/memory.hpp"
 #include "hypervisor/engine/mmu.hpp"
+#include "hypervisor/engine/quirk_hooks.hpp"
 
 namespace faultline::engine {
 
@@ -25,6 +26,7 @@ enum class Exit : std::uint8_t {
     Shutdown,  ///< triple fault
     StepLimit,
     Unimplemented,  ///< a defined instruction or mode that this machine does not have; RIP is at it
+    EntryFailure,   ///< quirks only: as where a hypervisor fails to enter its guest
 };
 
 /// An exception about to be delivered.
@@ -51,7 +53,7 @@ enum class Shadow : std::uint8_t { None, Sti, MovSs };
 /// All state is open to the instruction handlers, which are its methods in all but name.
 struct Machine {
     /// `pristine` has Memory::size bytes and outlives the machine.
-    explicit Machine(std::span<const std::uint8_t> pristine);
+    explicit Machine(std::span<const std::uint8_t> pristine, const Quirks& wrong = {});
 
     /// Runs until an exit, at most `steps` boundaries (instructions, REP iterations and deliveries).
     Exit run(std::uint64_t steps);
@@ -78,6 +80,10 @@ struct Machine {
     DebugUnit debug;
     CodeCache code;
     Decoder decoder;
+    /// Wrong behaviours asked for; see quirk_hooks.hpp.
+    const Quirks quirks;
+    QuirkState quirk_state;
+    bool quirk(Quirk which) const { return __builtin_expect(quirks.has(which), false); }
     /// OUT of one byte to this port ends a run.
     std::uint16_t stop_port = 0;
 
@@ -95,6 +101,7 @@ struct Machine {
         halted = 64,           ///< HLT was executed
         stopped = 128,         ///< the run is over: `exit` says why
         unfinished_rep = 256,  ///< RIP is inside a REP string instruction
+        quirky = 512,          ///< always set on a machine with quirks
     };
     std::uint32_t attention = 0;
     std::uint64_t steps_left = 0;
@@ -227,6 +234,7 @@ struct Machine {
                        std::uint64_t pushed_rflags);
 
 private:
+    friend struct QuirkHooks;
     enum class Boundary : std::uint8_t { Execute, Again, Exit };
 
     static std::uint64_t page_of(std::uint64_t linear) { return linear & ~(Memory::page_size - 1); }

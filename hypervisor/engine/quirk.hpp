@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,12 +29,21 @@ static_assert(quirk_count <= 256);
 /// A set of quirks. Asking whether one is on costs a load and a test.
 class Quirks {
 public:
+    Quirks() = default;
+    Quirks(std::initializer_list<Quirk> quirks) {
+        for (const Quirk quirk : quirks) add(quirk);
+    }
+    bool any() const { return any_; }
     bool has(Quirk quirk) const { return words_[index(quirk) / 64] >> index(quirk) % 64 & 1; }
-    void add(Quirk quirk) { words_[index(quirk) / 64] |= 1ull << index(quirk) % 64; }
+    void add(Quirk quirk) {
+        words_[index(quirk) / 64] |= 1ull << index(quirk) % 64;
+        any_ = true;
+    }
 
 private:
     static constexpr std::size_t index(Quirk quirk) { return static_cast<std::size_t>(quirk); }
     std::array<std::uint64_t, (quirk_count + 63) / 64> words_{};
+    bool any_ = false;
 };
 
 struct QuirkInfo {

@@ -23,7 +23,7 @@
     BUG(dr7_reserved_bits_stick, "QEMU Q5", "Bits 11, 12, 14 and 15 of DR7 can be written to 1", "QEMU bpt_helper.c, commit 2368ea97: only ORs bit 10") \
     BUG(dr7_bit_11_sticks, "Bochs B5", "Bit 11 of DR7 can be written to 1 without RTM", "Bochs crregs.cc, commit 783b58fd: writable mask FFFF2FFFh") \
     BUG(general_detect_before_cpl, "Bochs B4", "General detect is checked before the privilege level", "Bochs crregs.cc, commit 783b58fd") \
-    BUG(lazy_load_clobbers_dr6, "X-06", "The first MOV DR after an exception was taken loads DR6 from an older copy", "Xen commit 3cdac28056") \
+    BUG(lazy_load_clobbers_dr6, "X-06", "The first MOV DR after a #DB loads DR6 from an older copy", "Xen commit 3cdac28056") \
     BUG(stale_dr6_after_exit, "K-12", "CPUID, RDMSR, WRMSR, WBINVD and HLT put back the DR6 from before the last MOV to DR6", "Linux commit c2fee09fc167 (KVM, CVE-2025-21839)") \
     MUTANT(dr_address_keeps_32_bits, "MOV to DR0-DR3 stores 32 bits", "APM vol 2, 'Address-Breakpoint Registers (DR0-DR3)': 64-bit linear addresses") \
     MUTANT(dr6_high_bits_ignored, "MOV to DR6 with a bit of 63:32 set stores the lower half instead of #GP(0)", "APM vol 2, 'Debug-Status Register (DR6)': writing a 1 to any of the upper 32 bits is #GP(0)") \
