@@ -88,9 +88,12 @@ void EngineBackend::lay(const guest::Image& image) {
     machine_->write_physical(layout::params, &params, sizeof params);
     machine_->write_physical(guest::skip_table, image.skip.data(), image.code_size);
     machine_->write_physical(layout::code, image.code.data(), image.code_size + ud2_size);
-    const std::uint64_t stack_size = image.stack_count * sizeof(std::uint64_t);
-    const std::uint64_t rsp = image.params.entry_frame.rsp;
-    if (rsp <= layout::ram_size - stack_size) machine_->write_physical(rsp, image.stack.data(), stack_size);
+    const unsigned slot = image.stack_slot_bytes();
+    std::uint64_t address = image.initial_stack();
+    for (std::size_t i = 0; i < image.stack_count; ++i, address += slot)
+        if (address <= layout::ram_size - slot) machine_->write_physical(address, &image.stack[i], slot);
+    for (const auto& patch : image.all_patches())
+        machine_->write_physical(patch.address, &patch.value, sizeof patch.value);
 }
 
 void EngineBackend::identify(const guest::Stage& stage) {
@@ -115,7 +118,7 @@ void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.stop_rip = 0;
     tape.detail.clear();
     tape.outcome = execute(stage, image.wake, image.step_limit);
-    guest::parse_tape(machine_->memory.bytes(), tape);
+    guest::parse_tape(machine_->memory.bytes(), image.mode, tape);
     if (tape.outcome == Outcome::Completed)
         for (const std::size_t n : carried_registers) tape.final.gpr[n] = machine_->cpu.r[n];
     else

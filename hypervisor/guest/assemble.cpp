@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/tape.hpp"
 
@@ -57,12 +58,11 @@ void fill_params(const Case& subject_case, Image& image) {
     params.dr7 = number(environment.dr7);
     std::ranges::transform(environment.gpr, params.gpr.begin(), number);
 
-    const bool kernel = subject_case.cpl == 0;
     params.entry_frame = {.rip = layout::code,
-                          .cs = kernel ? layout::kernel_cs : layout::user_cs,
+                          .cs = program_cs(image.mode, subject_case.cpl),
                           .rflags = environment.rflags,
-                          .rsp = layout::stack_top - 8 * environment.stack.size(),
-                          .ss = kernel ? layout::kernel_ss : layout::user_ss};
+                          .rsp = layout::stack_top - image.stack_slot_bytes() * environment.stack.size(),
+                          .ss = program_ss(image.mode, subject_case.cpl)};
     // LIDT's operand: limit in bytes 1:0, base in 9:2.
     const std::uint64_t idt = environment.gates == Gates::Dpl3 ? layout::idt_dpl3 : layout::idt_dpl0;
     params.idt_limit_and_base[0] = image.stage->idt_limit | idt << 16;
@@ -97,6 +97,7 @@ const Encoding& Assembler::encoding_of(const Op& op, std::uint64_t key) {
 
 tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Image& image) {
     image.stage = stage_of(subject_case.world, subject_case.mode);
+    image.mode = subject_case.mode;
     if (auto checked = check(subject_case, image.stage); !checked) return checked;
 
     struct Hole {

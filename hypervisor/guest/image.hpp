@@ -65,7 +65,8 @@ struct Segment {
 
 /// The fixed surroundings of a world and mode: pristine memory and the vCPU's state at `entry`.
 struct Stage {
-    std::uint32_t version = 1;         ///< changes whenever bytes of `memory` change meaning
+    Mode mode = Mode::Long64;          ///< of the stage itself: Long64 also serves compat32
+    std::uint32_t version = 2;         ///< changes whenever bytes of `memory` change meaning
     std::vector<std::uint8_t> memory;  ///< layout::ram_size bytes
     StageSymbols symbols;
     std::uint64_t entry = 0;  ///< RIP to start a case; RSP = layout::rsp0_top, RFLAGS = 2
@@ -76,7 +77,8 @@ struct Stage {
     std::uint64_t star = 0, lstar = 0, sfmask = 0;
 };
 
-/// The one stage of a world and mode; built on first use, never changes. Null where there is none yet.
+/// The one stage of a world and mode (long64 and compat32 have the same); built on first use, never changes. Null where
+/// there is none yet.
 const Stage* stage_of(World world, Mode mode);
 
 /// What a run does when the guest halts. A backend delivers it once per HLT, at once.
@@ -85,6 +87,7 @@ inline constexpr std::uint8_t wake_vector = 0x30;  ///< of Wake::Interrupt
 
 struct Image {
     const Stage* stage = nullptr;
+    Mode mode = Mode::Long64;  ///< of the program
     Params params;
     std::uint16_t code_size = 0;                          ///< without the end's UD2
     std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then UD2 (0F 0B)
@@ -100,12 +103,18 @@ struct Image {
     std::uint16_t op_count = 0;
     std::array<std::uint16_t, 128> op_offset{};  ///< op_count + 1 entries; the last is the end
     std::uint16_t stack_count = 0;
-    std::array<std::uint64_t, 32> stack{};  ///< quadwords at params.entry_frame.rsp upward
+    std::array<std::uint64_t, 32> stack{};  ///< slots of stack_slot_bytes() at params.entry_frame.rsp upward
     Wake wake = Wake::None;
     std::uint32_t step_limit = 0;  ///< instructions after which every candidate has ended
 
+    unsigned stack_slot_bytes() const { return address_bytes(mode); }
+    /// Linear address of the lowest of them.
+    std::uint64_t initial_stack() const {
+        return params.entry_frame.rsp + (mode == Mode::Real16 ? params.entry_frame.ss << 4 : 0);
+    }
     std::uint64_t op_address(std::size_t index) const { return layout::code + op_offset[index]; }
     std::uint64_t end_address() const { return layout::code + code_size; }
+    std::span<const Patch> all_patches() const { return std::span(patches).first(patch_count); }
     /// The number a value stands for in this image.
     std::uint64_t resolve(const Value& value) const {
         return value.literal + (value.op ? op_address(value.op->index) : 0);

@@ -20,8 +20,8 @@ inline constexpr std::uint64_t params = 0xF000;     ///< struct Params, then the
 inline constexpr std::uint64_t tape = 0x10000;      ///< struct RawTape: four pages
 inline constexpr std::uint64_t rsp0_top = 0x16000;  ///< stack for exceptions taken at CPL3: two pages below
 inline constexpr std::uint64_t df_top = 0x18000;    ///< IST1, #DF only: two pages below
-
 inline constexpr std::uint64_t ist2_top = 0x19000;  ///< one page below; free for gates that ask for IST 2
+inline constexpr std::uint64_t stage_end = ist2_top;
 
 // Program: user pages.
 inline constexpr std::uint64_t code = 0x20000;          ///< the assembled ops, then UD2 (the end)

@@ -26,10 +26,21 @@ struct Member {
     const char* name;
     Field T::*field;
 };
-constexpr Member<Record, std::uint64_t> record_members[] = {
-    {"vector", &Record::vector}, {"error", &Record::error}, {"rip", &Record::rip}, {"cs", &Record::cs},
-    {"rflags", &Record::rflags}, {"rsp", &Record::rsp},     {"ss", &Record::ss},   {"cr2", &Record::cr2},
-    {"rcx", &Record::rcx},       {"dr6", &Record::dr6},     {"dr7", &Record::dr7}, {"complete", &Record::complete}};
+constexpr Member<Record, std::uint64_t> record_members[] = {{"vector", &Record::vector},
+                                                            {"error", &Record::error},
+                                                            {"rip", &Record::rip},
+                                                            {"cs", &Record::cs},
+                                                            {"rflags", &Record::rflags},
+                                                            {"rsp", &Record::rsp},
+                                                            {"ss", &Record::ss},
+                                                            {"cr2", &Record::cr2},
+                                                            {"rcx", &Record::rcx},
+                                                            {"dr6", &Record::dr6},
+                                                            {"dr7", &Record::dr7},
+                                                            {"handler_flags", &Record::handler_flags},
+                                                            {"handler_ss", &Record::handler_ss},
+                                                            {"frame", &Record::frame},
+                                                            {"complete", &Record::complete}};
 constexpr Member<Final, std::uint64_t> final_members[] = {
     {"rflags", &Final::rflags},     {"cs", &Final::cs},  {"ss", &Final::ss}, {"dr6", &Final::dr6}, {"dr7", &Final::dr7},
     {"debugctl", &Final::debugctl}, {"cr4", &Final::cr4}};
@@ -70,6 +81,10 @@ void append_record(std::string& out, std::size_t index, const Record& record, co
     number("dr7", record.dr7);
     number("rsp", record.rsp);
     number("rcx", record.rcx);
+    if (record.handler_flags != not_recorded)
+        fmt::format_to(to, "  handler-flags={}", flags_text(record.handler_flags));
+    number("handler-ss", record.handler_ss);
+    number("frame", record.frame);
     out += record.complete == 1 ? "\n" : "  (incomplete)\n";
 }
 

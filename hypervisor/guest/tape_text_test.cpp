@@ -26,7 +26,10 @@ Tape arbitrary_tape() {
     tape.outcome = static_cast<Outcome>(*rc::gen::inRange(0, 10));
     tape.count = *rc::gen::inRange<std::uint32_t>(0, 4);
     for (auto& r : tape.records | std::views::take(tape.count))
-        r = {word(), word(), word(), word(), word(), word(), word(), word(), word(), word(), word(), word()};
+        for (auto field : {&Record::vector, &Record::error, &Record::rip, &Record::cs, &Record::rflags, &Record::rsp,
+                           &Record::ss, &Record::cr2, &Record::rcx, &Record::dr6, &Record::dr7, &Record::handler_flags,
+                           &Record::handler_ss, &Record::frame, &Record::complete})
+            r.*field = word();
     if (tape.outcome == Outcome::Completed) {
         std::ranges::generate(tape.final.gpr, word);
         std::ranges::generate(tape.final.dr, word);

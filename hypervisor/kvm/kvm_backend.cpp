@@ -152,7 +152,8 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
     for (const auto& [gpr, field] : carried_registers) registers.*field = image.params.gpr[gpr];
 
     tape.outcome = execute(registers, image.wake, tape.detail);
-    guest::parse_tape(ram_.bytes(), tape);
+    guest::parse_tape(ram_.bytes(), image.mode, tape);
+    guest::remove_patches(image, ram_.bytes());
     const kvm_regs& last = machine_->registers();
     if (tape.outcome != Outcome::Completed)
         tape.stop_rip = last.rip;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/stage/memory.hpp"
 
 namespace faultline::kvm {
@@ -15,10 +16,13 @@ using guest::Outcome;
 using guest::Tape;
 namespace layout = guest::layout;
 
-/// An image of a CPL0 program, each op given by its bytes. Resumes after #DB with RF.
-guest::Image image_of(const std::vector<std::vector<std::uint8_t>>& ops) {
+using guest::Mode;
+
+/// An image of a program, each op given by its bytes. Resumes after #DB with RF.
+guest::Image image_of(const std::vector<std::vector<std::uint8_t>>& ops, Mode mode = Mode::Long64, unsigned cpl = 0) {
     guest::Image image;
-    image.stage = guest::stage_of(guest::World::Bare, guest::Mode::Long64);
+    image.stage = guest::stage_of(guest::World::Bare, mode);
+    image.mode = mode;
     for (const auto& op : ops) {
         image.op_offset[image.op_count++] = image.code_size;
         for (std::size_t i = 0; i < op.size(); ++i, ++image.code_size) {
@@ -30,8 +34,8 @@ guest::Image image_of(const std::vector<std::vector<std::uint8_t>>& ops) {
     image.code[image.code_size] = 0x0F;
     image.code[image.code_size + 1u] = 0x0B;
     image.params.cr4 = image.stage->cr4;
-    image.params.entry_frame = {layout::code, layout::kernel_cs, guest::rflags::fixed1, layout::stack_top,
-                                layout::kernel_ss};
+    image.params.entry_frame = {layout::code, guest::program_cs(mode, cpl), guest::rflags::fixed1, layout::stack_top,
+                                guest::program_ss(mode, cpl)};
     image.params.idt_limit_and_base[0] = image.stage->idt_limit | layout::idt_dpl3 << 16;
     image.params.idt_limit_and_base[1] = layout::idt_dpl3 >> 48;
     image.params.code_size = image.code_size;
@@ -66,8 +70,8 @@ std::string text_of(const Tape& tape) {
     std::string text = "outcome " + std::to_string(static_cast<int>(tape.outcome)) + " " + tape.detail + "\n";
     for (std::uint32_t i = 0; i < tape.count; ++i) {
         const auto& r = tape.records[i];
-        for (const auto v :
-             {r.vector, r.error, r.rip, r.cs, r.rflags, r.rsp, r.ss, r.cr2, r.rcx, r.dr6, r.dr7, r.complete})
+        for (const auto v : {r.vector, r.error, r.rip, r.cs, r.rflags, r.rsp, r.ss, r.cr2, r.rcx, r.dr6, r.dr7,
+                             r.handler_flags, r.handler_ss, r.frame, r.complete})
             text += " " + std::to_string(v);
         text += "\n";
     }
@@ -128,6 +132,39 @@ TEST_F(Kvm, InvalidOpcodeIsRecordedAtItsOpAndSkipped) {
     EXPECT_EQ(tape_.records[0].dr6, guest::not_recorded);
     EXPECT_EQ(tape_.records[0].complete, 1u);
     EXPECT_EQ(tape_.final.gpr[0], 5u);
+}
+
+/// AMD APM vol 2, "Long-Mode Interrupt Control Transfers": the frame is 16-byte aligned and holds SS:RSP always; IF,
+/// TF, NT and RF are cleared; a change of privilege leaves a null selector in SS.
+TEST_F(Kvm, RecordsShowWhatDeliveryLeft) {
+    using namespace guest::rflags;
+    auto image = with_flags(image_of({ud2}), fixed1 | if_ | nt);
+    image.params.entry_frame.rsp = layout::stack_top - 8;
+    run(image);
+    ASSERT_EQ(tape_.count, 1u);
+    EXPECT_EQ(tape_.records[0].frame, layout::stack_top - 16 - 40);
+    EXPECT_EQ(tape_.records[0].handler_ss, layout::kernel_ss);
+    EXPECT_EQ(tape_.records[0].handler_flags & (tf | if_ | nt | rf), 0u);
+    EXPECT_EQ(tape_.records[0].rflags & (if_ | nt), if_ | nt);
+    run(image_of({ud2}, Mode::Long64, 3));
+    ASSERT_EQ(tape_.count, 1u);
+    EXPECT_EQ(tape_.records[0].frame, layout::rsp0_top - 40);
+    EXPECT_EQ(tape_.records[0].handler_ss, 0u);
+}
+
+TEST_F(Kvm, Compat32ProgramsRunIn32BitCodeBelowThe64BitHandlers) {
+    for (const unsigned cpl : {0u, 3u}) {
+        // ud2; mov eax, 1; dec eax (48h, a REX prefix in 64-bit mode)
+        auto image = image_of({ud2, {0xB8, 1, 0, 0, 0}, {0x48}}, Mode::Compat32, cpl);
+        run(image);
+        ASSERT_EQ(tape_.outcome, Outcome::Completed) << tape_.detail;
+        ASSERT_EQ(tape_.count, 1u);
+        EXPECT_EQ(tape_.records[0].vector, 6u);
+        EXPECT_EQ(tape_.records[0].cs, guest::program_cs(Mode::Compat32, cpl));
+        EXPECT_EQ(tape_.records[0].rsp, layout::stack_top);
+        EXPECT_EQ(tape_.final.gpr[0], 0u);
+        EXPECT_EQ(tape_.final.cs, guest::program_cs(Mode::Compat32, cpl));
+    }
 }
 
 TEST_F(Kvm, PageFaultRecordsErrorCodeAndAddress) {
@@ -293,9 +330,7 @@ TEST_F(Kvm, NothingThatRanBeforeShowsInTheNextTape) {
     detect_then_wild.params.cr4 |= guest::cr4_de;
     auto detect_then_hang = image_of({{0xFA}, jump_to_itself});
     detect_then_hang.params.dr7 |= guest::dr::dr7_gd;
-    auto user = image_of({nop, ud2});
-    user.params.entry_frame.cs = layout::user_cs;
-    user.params.entry_frame.ss = layout::user_ss;
+    const auto user = image_of({nop, ud2}, Mode::Long64, 3), compat = image_of({nop, ud2}, Mode::Compat32, 3);
     const std::pair<const char*, guest::Image> befores[] = {
         {"empty", image_of({})},
         {"probe", probe()},
@@ -308,6 +343,7 @@ TEST_F(Kvm, NothingThatRanBeforeShowsInTheNextTape) {
         {"detect_then_hang", detect_then_hang},
         {"icebp", image_of({icebp})},
         {"null_ss_and_user", user},
+        {"compat", compat},
         {"no_stack", image_of({{0x48, 0xC7, 0xC4, 0x00, 0x30, 0x04, 0x00}, ud2})},
         {"mov_ss", image_of({{0xB8, 0, 0, 0, 0}, {0x8E, 0xD0}, nop})},
     };

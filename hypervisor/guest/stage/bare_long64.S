@@ -54,8 +54,10 @@ place stubs
     .set RIP_AT, 8
     .ifc \vector, pushed
         pop qword ptr [rcx + RECORD_VECTOR]
+        mov [rcx + RECORD_FRAME], rsp
         .set RIP_AT, 16
     .else
+        mov [rcx + RECORD_FRAME], rsp
         mov qword ptr [rcx + RECORD_VECTOR], \vector
     .endif
     .if \error
@@ -70,6 +72,9 @@ place stubs
     pop qword ptr [rcx + RECORD_RSP]
     pop qword ptr [rcx + RECORD_SS]
     sub rsp, RIP_AT + 40
+    pushfq
+    pop qword ptr [rcx + RECORD_HANDLER_FLAGS]
+    mov [rcx + RECORD_HANDLER_SS], ss
     .set RFLAGS_AT, RIP_AT + 16
 .endm
 

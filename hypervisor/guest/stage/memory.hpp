@@ -12,13 +12,20 @@
 
 namespace faultline::guest {
 
-/// Writes the parameters, skip table, program and initial stack of `image` into memory that holds its stage.
-/// Memory is layout::ram_size bytes; stack quadwords outside it are left out.
+/// Writes the parameters, skip table, program, initial stack and patches of `image` into memory that holds its stage.
+/// Memory is layout::ram_size bytes; what would stand outside it is left out.
 void apply(const Image& image, std::span<std::uint8_t> guest_memory);
+
+/// Puts the stage's own quadwords back where `apply` laid the image's patches.
+void remove_patches(const Image& image, std::span<std::uint8_t> guest_memory);
 
 /// Takes records and final state out of guest memory. Trusts nothing there: the count is cut to
 /// tape_capacity, everything else is data for the judge. Leaves outcome, features, stop_rip and detail alone.
-void parse_tape(std::span<const std::uint8_t> guest_memory, Tape& tape);
+void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tape);
+
+/// A record before its stub ran: `not_recorded`, cut to the bytes that the stage's stubs store of each field (8, or 4
+/// outside long mode; 2 of handler_ss), so that they need not clear the rest. parse_tape undoes it.
+Record unwritten_record(Mode stage);
 
 struct MemoryRange {
     std::uint64_t begin, size;

@@ -80,6 +80,9 @@ int main() {
     RECORD_FIELD("RCX", rcx);
     RECORD_FIELD("DR6", dr6);
     RECORD_FIELD("DR7", dr7);
+    RECORD_FIELD("HANDLER_FLAGS", handler_flags);
+    RECORD_FIELD("HANDLER_SS", handler_ss);
+    RECORD_FIELD("FRAME", frame);
     RECORD_FIELD("COMPLETE", complete);
 
     define("IDENTITY_CPUID", identity_address + offsetof(Identity, cpuid));

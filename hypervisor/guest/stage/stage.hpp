@@ -27,7 +27,7 @@ struct PageAccess {
 constexpr PageAccess page_access(std::uint64_t address) {
     const auto within = [address](std::uint64_t begin, std::uint64_t size) { return address - begin < size; };
     // Page 0 stays absent, so that a jump or access through a null pointer is seen.
-    if (within(layout::page_tables, layout::df_top - layout::page_tables)) return {true, true, false};
+    if (within(layout::page_tables, layout::stage_end - layout::page_tables)) return {true, true, false};
     if (within(layout::code, layout::page)) return {true, true, true};
     if (within(layout::stack_bottom, 2 * layout::page)) return {true, true, true};
     if (within(layout::data, layout::data_size)) return {true, true, true};

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/image.hpp"
 #include "hypervisor/guest/stage/identify.hpp"
 #include "hypervisor/guest/stage/memory.hpp"
@@ -34,7 +35,8 @@ std::uint64_t entry_of(std::uint64_t address) {
 
 constexpr std::uint64_t present = 1, writable = 2, user = 4, accessed_and_dirty = 0x60;
 
-TEST(Stage, OnlyBareLong64Exists) {
+TEST(Stage, LongModesShareOne) {
+    EXPECT_EQ(stage_of(World::Bare, Mode::Compat32), stage_of(World::Bare, Mode::Long64));
     EXPECT_NE(stage_of(World::Bare, Mode::Long64), nullptr);
     EXPECT_EQ(stage_of(World::Svm, Mode::Long64), nullptr);
     EXPECT_EQ(stage_of(World::Bare, Mode::Real16), nullptr);
@@ -50,7 +52,8 @@ TEST(Stage, PagesHaveTheLayoutsPermissions) {
         {layout::tape + 0x3000, present | writable},
         {layout::rsp0_top - 1, present | writable},
         {layout::df_top - 1, present | writable},
-        {layout::df_top, 0},
+        {layout::ist2_top - 1, present | writable},
+        {layout::stage_end, 0},
         {layout::code, present | writable | user},
         {layout::code + layout::page, 0},
         {layout::stack_bottom - 1, 0},
@@ -101,6 +104,33 @@ TEST(Stage, PortsOutsideTheAllowedRangeAreDeniedAtCpl3) {
     EXPECT_EQ(get<std::uint8_t>(bitmap + 0x2000), 0xFF);
 }
 
+/// AMD APM vol 2, "Code-Segment Descriptors", "Data-Segment Descriptors", "System Descriptors".
+TEST(Stage, GdtSaysWhatDescriptorOfSays) {
+    using Kind = Descriptor::Kind;
+    EXPECT_EQ(stage().gdt_limit, layout::gdt_bytes - 1);
+    for (std::uint16_t selector = 0; selector < layout::gdt_bytes; selector += 8) {
+        SCOPED_TRACE(selector);
+        const auto bits = get<std::uint64_t>(layout::gdt + selector);
+        const auto bit = [bits](unsigned n) { return (bits >> n & 1) != 0; };
+        const auto expected = descriptor_of(Mode::Long64, selector);
+        if (expected.kind == Kind::None) {
+            EXPECT_EQ(bits, 0u);
+            continue;
+        }
+        EXPECT_EQ(bits >> 45 & 3, expected.dpl);
+        EXPECT_EQ(bit(47), expected.present);
+        EXPECT_EQ(bit(44), expected.kind != Kind::Tss);
+        if (expected.kind == Kind::Tss) continue;
+        EXPECT_EQ(bit(43), expected.kind == Kind::Code);
+        EXPECT_EQ(bit(41), expected.kind == Kind::Code ? expected.readable : expected.writable);
+        EXPECT_EQ(bit(42), expected.conforming);
+        EXPECT_EQ(bit(53), expected.long_code);
+        EXPECT_EQ(bit(54), !expected.long_code);
+        EXPECT_TRUE(bit(40)) << "accessed beforehand: loading it writes nothing";
+        EXPECT_EQ(((bits & 0xFFFF) | (bits >> 48 & 0xF) << 16) << 12 | 0xFFF, layout::segment_limit);
+    }
+}
+
 TEST(Stage, SegmentsAgreeWithTheirDescriptors) {
     for (const auto& segment : {stage().cs, stage().ss, stage().ds, stage().tr}) {
         const auto descriptor = get<std::uint64_t>(layout::gdt + (segment.selector & ~7u));
@@ -123,7 +153,7 @@ TEST(Stage, TapeStartsUnrecorded) {
     Tape tape;
     auto memory = stage().memory;
     memory[layout::tape] = 2;
-    parse_tape(memory, tape);
+    parse_tape(memory, Mode::Long64, tape);
     ASSERT_EQ(tape.count, 2u);
     EXPECT_EQ(tape.records[1], Record{});
     EXPECT_EQ(tape.final.debugctl, not_recorded);
@@ -151,7 +181,7 @@ RC_GTEST_PROP(Stage, ApplyAndParseStayInsideMemoryWhateverTheySay, ()) {
     const auto count = *rc::gen::arbitrary<std::uint64_t>();
     std::memcpy(memory.data() + layout::tape, &count, sizeof count);
     Tape tape;
-    parse_tape(memory, tape);
+    parse_tape(memory, Mode::Long64, tape);
     RC_ASSERT(tape.count == std::min<std::uint64_t>(count, tape_capacity));
 }
 
@@ -159,7 +189,7 @@ RC_GTEST_PROP(Stage, ShortMemoryIsAnEmptyTape, ()) {
     const auto size = *rc::gen::inRange<std::size_t>(0, layout::tape + sizeof(RawTape));
     const std::vector<std::uint8_t> memory(size, 0xFF);
     Tape tape;
-    parse_tape(memory, tape);
+    parse_tape(memory, Mode::Long64, tape);
     RC_ASSERT(tape.count == 0u);
 }
 
