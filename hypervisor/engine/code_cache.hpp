@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "hypervisor/engine/cpu.hpp"
 #include "hypervisor/engine/instruction.hpp"
 #include "hypervisor/engine/memory.hpp"
 
@@ -15,9 +16,21 @@ inline constexpr std::size_t max_instruction_length = 15;
 
 /// Decoded instructions that lie inside one page. `slot[offset]` indexes `decoded`; 0: not decoded.
 struct CodePage {
+    CodeMode mode = CodeMode::Long64;  ///< what they are decoded for
     std::array<std::uint16_t, Memory::page_size> slot{};
     std::array<Instruction, 1024> decoded;
     std::uint16_t used = 1;
+
+    /// Forgets everything if it was decoded for another mode.
+    void use(CodeMode now) {
+        if (mode == now) return;
+        mode = now;
+        forget();
+    }
+    void forget() {
+        slot.fill(0);
+        used = 1;
+    }
 };
 
 /// An Instruction handed out stays readable until the next one is stored, even if its page is invalidated: an
@@ -30,10 +43,7 @@ public:
     }
 
     const Instruction* store(CodePage& page, std::uint64_t offset, const Instruction& instruction) {
-        if (page.used == page.decoded.size()) {
-            page.slot.fill(0);
-            page.used = 1;
-        }
+        if (page.used == page.decoded.size()) page.forget();
         page.slot[offset] = page.used;
         return &(page.decoded[page.used++] = instruction);
     }

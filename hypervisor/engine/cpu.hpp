@@ -23,7 +23,8 @@ enum SegmentSlot : std::uint8_t { es, cs, ss, ds, fs, gs };
 /// AMD APM vol 2, "Long-Mode Segment Descriptors".
 namespace attribute {
 inline constexpr std::uint16_t accessed = 1, writable = 1 << 1, readable = 1 << 1, conforming = 1 << 2, code = 1 << 3,
-                               user_segment = 1 << 4, present = 1 << 7, long_mode = 1 << 9, big = 1 << 10;
+                               expand_down = 1 << 2, user_segment = 1 << 4, present = 1 << 7, long_mode = 1 << 9,
+                               big = 1 << 10;
 constexpr unsigned dpl(unsigned attributes) { return attributes >> 5 & 3; }
 }  // namespace attribute
 
@@ -39,9 +40,13 @@ namespace efer {
 inline constexpr std::uint64_t sce = 1, lme = 1 << 8, lma = 1 << 10, nxe = 1 << 11;
 }
 
+/// What CS, CR0.PE and EFER.LMA make of the code being executed. AMD APM vol 2, "Operating Modes".
+enum class CodeMode : std::uint8_t { Long64, Compat32, Compat16, Protected32, Protected16, Real };
+inline constexpr std::size_t code_modes = 6;
+
 struct Cpu {
     std::array<std::uint64_t, register_slots> r{};
-    std::uint64_t rip = 0;
+    std::uint64_t rip = 0;                  ///< an offset in CS, in every mode
     std::uint64_t rflags = rflags::fixed1;  ///< always up to date; no lazy flags
     std::uint8_t cpl = 0;
     std::array<guest::Segment, 6> segment{};  ///< by SegmentSlot

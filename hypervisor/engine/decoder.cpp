@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
-#include "hypervisor/engine/cpu.hpp"
 #include "hypervisor/engine/exec.hpp"
 #include "hypervisor/engine/machine.hpp"
 
@@ -11,6 +11,7 @@ namespace faultline::engine {
 namespace {
 
 bool not_implemented(Machine& m, const Instruction&) { return m.unimplemented(); }
+bool undefined(Machine& m, const Instruction&) { return m.raise_ud(); }
 
 const std::array<const Row*, special::key_count>& rows_by_key() {
     static const auto table = [] {
@@ -56,15 +57,38 @@ std::uint8_t address_slot(ZydisRegister reg) {
     return static_cast<std::uint8_t>(ZydisRegisterGetId(reg));
 }
 
-void take_memory(const ZydisDecodedOperand& operand, Instruction& out) {
+/// In 64-bit mode only FS and GS override; any other prefix leaves the default. AMD APM vol 1, "Segment-Override
+/// Prefixes".
+SegmentSlot segment_of(ZydisRegister reg, bool long64, SegmentSlot by_default) {
+    switch (reg) {
+        case ZYDIS_REGISTER_FS: return fs;
+        case ZYDIS_REGISTER_GS: return gs;
+        case ZYDIS_REGISTER_ES: return long64 ? by_default : es;
+        case ZYDIS_REGISTER_CS: return long64 ? by_default : cs;
+        case ZYDIS_REGISTER_SS: return long64 ? by_default : ss;
+        case ZYDIS_REGISTER_DS: return long64 ? by_default : ds;
+        default: return by_default;
+    }
+}
+
+/// The same for what has no memory operand that could tell: strings and XLAT.
+SegmentSlot segment_by_prefix(ZydisInstructionAttributes attributes, bool long64) {
+    if (attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) return fs;
+    if (attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS) return gs;
+    if (long64) return ds;
+    if (attributes & ZYDIS_ATTRIB_HAS_SEGMENT_ES) return es;
+    if (attributes & ZYDIS_ATTRIB_HAS_SEGMENT_CS) return cs;
+    if (attributes & ZYDIS_ATTRIB_HAS_SEGMENT_SS) return ss;
+    return ds;
+}
+
+void take_memory(const ZydisDecodedOperand& operand, bool long64, Instruction& out) {
     const auto& mem = operand.mem;
     out.base = address_slot(mem.base);
     out.index = address_slot(mem.index);
     out.scale = static_cast<std::uint8_t>(mem.scale > 1 ? __builtin_ctz(mem.scale) : 0);
     out.disp = static_cast<std::uint64_t>(mem.disp.value);
-    if (mem.segment == ZYDIS_REGISTER_FS) out.segment = fs;
-    if (mem.segment == ZYDIS_REGISTER_GS) out.segment = gs;
-    if (!out.segment && (out.base == rsp || out.base == rbp)) out.flags |= Instruction::stack_segment;
+    out.segment = segment_of(mem.segment, long64, out.base == rsp || out.base == rbp ? ss : ds);
 }
 
 /// The key of an instruction's row: its mnemonic, or a special one where that does not tell.
@@ -138,6 +162,7 @@ Form form_of(const ZydisDecodedOperand* operands, unsigned count) {
 
 unsigned width_of(const ZydisDecodedInstruction& zydis, const ZydisDecodedOperand* operands) {
     // Register and memory operands tell the width; port I/O is as wide as its accumulator.
+    if (zydis.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return zydis.operand_width;  // m16:16 has 32 bits too
     const bool out = zydis.mnemonic == ZYDIS_MNEMONIC_OUT;
     const ZydisDecodedOperand* operand = zydis.operand_count_visible > 0 ? &operands[out] : nullptr;
     unsigned bits = zydis.operand_width;
@@ -149,15 +174,46 @@ unsigned width_of(const ZydisDecodedInstruction& zydis, const ZydisDecodedOperan
     return bits;
 }
 
+/// The stack's width matters to Zydis only for operands that it makes up itself.
+std::pair<ZydisMachineMode, ZydisStackWidth> zydis_mode(CodeMode mode) {
+    switch (mode) {
+        case CodeMode::Long64: return {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64};
+        case CodeMode::Compat32: return {ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32};
+        case CodeMode::Compat16: return {ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16};
+        case CodeMode::Protected32: return {ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32};
+        case CodeMode::Protected16: return {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16};
+        case CodeMode::Real: break;
+    }
+    return {ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16};
+}
+
+/// "This instruction is only recognized in protected mode": #UD in real mode. AMD APM vol 3, the exceptions of each.
+bool needs_protection(ZydisMnemonic mnemonic) {
+    switch (mnemonic) {
+        case ZYDIS_MNEMONIC_ARPL:
+        case ZYDIS_MNEMONIC_LAR:
+        case ZYDIS_MNEMONIC_LSL:
+        case ZYDIS_MNEMONIC_VERR:
+        case ZYDIS_MNEMONIC_VERW:
+        case ZYDIS_MNEMONIC_LLDT:
+        case ZYDIS_MNEMONIC_SLDT:
+        case ZYDIS_MNEMONIC_LTR:
+        case ZYDIS_MNEMONIC_STR:
+        case ZYDIS_MNEMONIC_SYSRET: return true;
+        default: return false;
+    }
+}
+
 }  // namespace
 
-Decoder::Decoder() : nodes_(1) {
-    ZydisDecoderInit(&zydis_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+Decoder::Decoder(CodeMode mode) : mode_(mode), nodes_(1) {
+    const auto [machine, stack] = zydis_mode(mode);
+    ZydisDecoderInit(&zydis_, machine, stack);
     ZydisDecoderEnableMode(&zydis_, ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
     // Extensions that CPUID does not announce: their encodings are NOPs, or BSF, or undefined.
-    for (auto mode :
+    for (auto extension :
          {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET, ZYDIS_DECODER_MODE_TZCNT, ZYDIS_DECODER_MODE_CLDEMOTE})
-        ZydisDecoderEnableMode(&zydis_, mode, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&zydis_, extension, ZYAN_FALSE);
 }
 
 std::uint64_t Decoder::read_field(const std::uint8_t* bytes, Field field) {
@@ -223,11 +279,13 @@ void Decoder::remember(const std::uint8_t* bytes, std::size_t head, const Templa
     templates_.push_back(form);
 }
 
-Decoder::Template Decoder::translate(const ZydisDecodedInstruction& zydis, const ZydisDecodedOperand* operands) {
+Decoder::Template Decoder::translate(const ZydisDecodedInstruction& zydis, const ZydisDecodedOperand* operands) const {
+    const bool long64 = mode_ == CodeMode::Long64;
     Template form;
     Instruction& out = form.instruction;
     out.length = zydis.length;
     out.base = out.index = zero_slot;
+    out.segment = segment_by_prefix(zydis.attributes, long64);
     const unsigned visible = zydis.operand_count_visible;
     for (unsigned i = 0; i < visible; ++i) {
         const ZydisDecodedOperand& operand = operands[i];
@@ -235,18 +293,17 @@ Decoder::Template Decoder::translate(const ZydisDecodedInstruction& zydis, const
             (is_general(register_class(operand)) || is_numbered(register_class(operand)))) {
             if (i < 2) (i == 0 ? out.dst : out.src) = register_operand(operand.reg.value);
         } else if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            take_memory(operand, out);
+            take_memory(operand, long64, out);
         } else if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && out.imm == 0) {
             out.imm = operand.imm.value.u;  // D1 /r has an immediate of 1 without a byte for it
         }
     }
     if (zydis.address_width == 32) out.flags |= Instruction::address32;
+    if (zydis.address_width == 16) out.flags |= Instruction::address16;
+    if (long64 && out.segment >= fs) out.flags |= Instruction::based;
     if (zydis.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE)) out.flags |= Instruction::rep;
     if (zydis.attributes & ZYDIS_ATTRIB_HAS_REPNE) out.flags |= Instruction::repne;
     if (zydis.raw.rex.W) out.flags |= Instruction::wide;
-    // String instructions have no visible operand; their source may have an override.
-    if (!out.segment && zydis.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) out.segment = fs;
-    if (!out.segment && zydis.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS) out.segment = gs;
 
     const auto field = [](std::uint8_t offset, std::uint8_t bits, bool is_signed) {
         return Field{offset, static_cast<std::uint8_t>(bits / 8), is_signed};
@@ -263,6 +320,7 @@ Decoder::Template Decoder::translate(const ZydisDecodedInstruction& zydis, const
         if (const Handler handler = row->handler[static_cast<std::size_t>(form_of(operands, visible))][width])
             out.run = handler;
     }
+    if (mode_ == CodeMode::Real && needs_protection(zydis.mnemonic)) out.run = undefined;
     return form;
 }
 

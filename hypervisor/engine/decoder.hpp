@@ -3,7 +3,7 @@
 // A program's bytes are new in every case, and asking Zydis costs several hundred nanoseconds. But what comes before
 // displacement and immediate (prefixes, opcode, ModRM, SIB) repeats all the time, and alone decides what the
 // instruction is and how long. So the trie maps this head to a template, into which displacement and immediate are
-// read from the bytes.
+// read from the bytes. What the head means depends on the mode: there is a decoder for each.
 #pragma once
 
 #include <Zydis/Zydis.h>
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "hypervisor/engine/cpu.hpp"
 #include "hypervisor/engine/instruction.hpp"
 
 namespace faultline::engine {
@@ -25,7 +26,7 @@ enum class DecodeStatus : std::uint8_t {
 
 class Decoder {
 public:
-    Decoder();
+    explicit Decoder(CodeMode mode);
     /// `available` is at most 15.
     DecodeStatus decode(const std::uint8_t* bytes, std::size_t available, Instruction& out);
 
@@ -50,8 +51,9 @@ private:
     static std::uint64_t read_field(const std::uint8_t* bytes, Field field);
     static void instantiate(const Template& form, const std::uint8_t* bytes, Instruction& out);
     void remember(const std::uint8_t* bytes, std::size_t head, const Template& form);
-    static Template translate(const ZydisDecodedInstruction& zydis, const ZydisDecodedOperand* operands);
+    Template translate(const ZydisDecodedInstruction& zydis, const ZydisDecodedOperand* operands) const;
 
+    CodeMode mode_;
     ZydisDecoder zydis_;
     std::vector<Node> nodes_;
     std::vector<Template> templates_;

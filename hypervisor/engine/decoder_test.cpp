@@ -34,12 +34,12 @@ RC_GTEST_PROP(Decoder, WhatItRemembersIsWhatAFreshOneSays, ()) {
     const auto head = pick<Bytes>({{}, {0x48}, {0x66}, {0x0F}, {0x41}, {0x48, 0x0F}, {0xF3}, {0x64}, {0x67}});
     Bytes first = head, second;
     while (first.size() < 15) first.push_back(*byte);
-    Decoder used;
+    Decoder used(CodeMode::Long64);
     const Decoded before = decode(used, first);
     // The same head with other bytes behind it.
     second = first;
     for (std::size_t i = head.size() + *rc::gen::inRange<std::size_t>(1, 4); i < second.size(); ++i) second[i] = *byte;
-    Decoder fresh;
+    Decoder fresh(CodeMode::Long64);
     const Decoded remembered = decode(used, second), anew = decode(fresh, second);
     RC_ASSERT(remembered.status == anew.status);
     if (anew.status == DecodeStatus::Ok) RC_ASSERT(fields(remembered.instruction) == fields(anew.instruction));
@@ -48,22 +48,22 @@ RC_GTEST_PROP(Decoder, WhatItRemembersIsWhatAFreshOneSays, ()) {
 
 RC_GTEST_PROP(Decoder, AnInstructionCutShortNeedsMoreBytes, ()) {
     Bytes bytes = *rc::gen::container<Bytes>(15, rc::gen::arbitrary<std::uint8_t>());
-    Decoder decoder;
+    Decoder decoder(CodeMode::Long64);
     const Decoded whole = decode(decoder, bytes);
     RC_PRE(whole.status == DecodeStatus::Ok && whole.instruction.length > 1);
     bytes.resize(*rc::gen::inRange<std::size_t>(1, whole.instruction.length));
     RC_ASSERT(decode(decoder, bytes).status == DecodeStatus::NeedMore);
-    Decoder fresh;
+    Decoder fresh(CodeMode::Long64);
     RC_ASSERT(decode(fresh, bytes).status == DecodeStatus::NeedMore);
 }
 
 TEST(Decoder, FifteenPrefixesMakeAnInstructionTooLong) {
-    Decoder decoder;
+    Decoder decoder(CodeMode::Long64);
     EXPECT_EQ(decode(decoder, Bytes(15, 0x66)).status, DecodeStatus::TooLong);
 }
 
 TEST(Decoder, OpcodesWithoutMeaningAndMisplacedLockAreUndefined) {
-    Decoder decoder;
+    Decoder decoder(CodeMode::Long64);
     for (const Bytes& bytes : {Bytes{0x06}, Bytes{0xD6}, Bytes{0xF0, 0x90}, Bytes{0x0F, 0x22, 0xC8},
                                Bytes{0x44, 0x0F, 0x23, 0xC0}, Bytes{0xF0, 0x01, 0xC0}})
         EXPECT_EQ(decode(decoder, bytes).status, DecodeStatus::Undefined);
@@ -71,7 +71,7 @@ TEST(Decoder, OpcodesWithoutMeaningAndMisplacedLockAreUndefined) {
 }
 
 TEST(Decoder, MovDrIgnoresModSoMemoryFormsAreRegisters) {
-    Decoder decoder;
+    Decoder decoder(CodeMode::Long64);
     const Decoded dr7 = decode(decoder, {0x0F, 0x23, 0x38, 0x90});
     EXPECT_EQ(dr7.status, DecodeStatus::Ok);
     EXPECT_EQ(dr7.instruction.length, 3);
@@ -79,7 +79,7 @@ TEST(Decoder, MovDrIgnoresModSoMemoryFormsAreRegisters) {
 }
 
 TEST(Decoder, HighByteRegistersAreTheSecondByteOfTheFirstFour) {
-    Decoder decoder;
+    Decoder decoder(CodeMode::Long64);
     EXPECT_EQ(decode(decoder, {0x88, 0xE0}).instruction.src, 1);             // AH
     EXPECT_EQ(decode(decoder, {0x40, 0x88, 0xE0}).instruction.src, 4 * 8);   // SPL
     EXPECT_EQ(decode(decoder, {0x44, 0x88, 0xF8}).instruction.src, 15 * 8);  // R15B

@@ -101,10 +101,10 @@ bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery d
     if (!mark_accessed(*this, selector, code_segment)) return false;
 
     const std::uint64_t from = cpu.rip;
-    cpu.segment[cs] = code_segment.segment(static_cast<std::uint16_t>((selector & ~3u) | new_cpl));
+    set_segment(cs, code_segment.segment(static_cast<std::uint16_t>((selector & ~3u) | new_cpl)));
     // "SS is loaded with a null selector" on a change of privilege. AMD APM vol 2, "Long-Mode Stack Switches".
     if (new_cpl != cpu.cpl && !quirk(Quirk::inner_level_keeps_ss))
-        cpu.segment[ss] = {new_cpl, 0, 0, static_cast<std::uint16_t>(new_cpl << 5)};
+        set_segment(ss, {new_cpl, 0, 0, static_cast<std::uint16_t>(new_cpl << 5)});
     if (new_cpl != cpu.cpl) set_cpl(new_cpl);
     cpu.r[rsp] = top;
     cpu.rip = cpu.next_rip() = gate.target();

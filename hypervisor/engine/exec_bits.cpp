@@ -36,9 +36,9 @@ struct Bit {
                 const auto distance = static_cast<std::int64_t>(static_cast<std::make_signed_t<T>>(number));
                 address += static_cast<std::uint64_t>((distance >> __builtin_ctz(bits_of<T>)) *
                                                       static_cast<std::int64_t>(sizeof(T)));
-                if (i.flags & Instruction::address32) address = static_cast<std::uint32_t>(address);
+                address = at_address_size(i, address);
             }
-            if (i.segment) address += m.cpu.segment[i.segment].base;
+            address = with_base(m, i, address);
             T value;
             if constexpr (operation == BitOperation::Test) {
                 if (!m.load(address, value, via(i))) return false;

@@ -1,4 +1,5 @@
-// JMP Jcc JrCXZ LOOP CALL RET, near and far. A branch to a non-canonical address faults on the branch.
+// JMP Jcc JrCXZ LOOP CALL RET, near and far. A branch to a non-canonical address, or beyond the limit of CS, faults on
+// the branch.
 #include "hypervisor/engine/exec.hpp"
 #include "hypervisor/engine/operand.hpp"
 #include "hypervisor/engine/segment.hpp"
@@ -6,7 +7,7 @@
 namespace faultline::engine {
 namespace {
 
-/// Target of a relative branch; a 16-bit operand truncates it. AMD APM vol 3, "JMP (Near)".
+/// Target of a relative branch; an operand of 16 or 32 bits truncates it. AMD APM vol 3, "JMP (Near)".
 template <class T>
 std::uint64_t relative(const Machine& m, const Instruction& i) {
     return static_cast<T>(m.cpu.r[next_rip_slot] + i.imm);
@@ -38,7 +39,7 @@ struct Call {
     static bool run(Machine& m, const Instruction& i) {
         std::uint64_t target;
         if (!target_of<T, form>(m, i, target)) return false;
-        if (!canonical(target)) return m.raise_gp();
+        if (!m.is_target(target)) return m.raise_gp();
         if (!push<T>(m, static_cast<T>(m.cpu.next_rip()))) return false;
         m.transfer(target);
         return true;
@@ -49,8 +50,8 @@ struct Ret {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
         T target;
-        if (!m.load(m.cpu.r[rsp], target, Via::Stack) || !m.jump(target)) return false;
-        m.cpu.r[rsp] += sizeof(T) + (form == Form::I ? i.imm : 0);
+        if (!m.load(m.stack_pointer(), target, Via::Stack) || !m.jump(target)) return false;
+        m.set_stack_pointer(m.cpu.r[rsp] + sizeof(T) + (form == Form::I ? i.imm : 0));
         return true;
     }
 };
@@ -63,14 +64,10 @@ struct Jcc {
     }
 };
 
-std::uint64_t counter(const Machine& m, const Instruction& i) {
-    return i.flags & Instruction::address32 ? static_cast<std::uint32_t>(m.cpu.r[rcx]) : m.cpu.r[rcx];
-}
-
 struct Jrcxz {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
-        return counter(m, i) != 0 || m.jump(relative<T>(m, i));
+        return index_register(m, i, rcx) != 0 || m.jump(relative<T>(m, i));
     }
 };
 
@@ -80,10 +77,10 @@ template <LoopWhile condition>
 struct Loop {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
-        const std::uint64_t old = m.cpu.r[rcx], count = counter(m, i) - 1;
-        m.cpu.r[rcx] = i.flags & Instruction::address32 ? static_cast<std::uint32_t>(count) : count;
+        const std::uint64_t old = m.cpu.r[rcx];
+        set_index_register(m, i, rcx, old - 1);
         const bool again = condition == LoopWhile::Always || flag(m, rflags::zf) == (condition == LoopWhile::Zero);
-        if (counter(m, i) == 0 || !again || m.jump(relative<T>(m, i))) return true;
+        if (index_register(m, i, rcx) == 0 || !again || m.jump(relative<T>(m, i))) return true;
         m.cpu.r[rcx] = old;
         return false;
     }
@@ -125,7 +122,7 @@ bool far_transfer(Machine& m, const Instruction& i) {
             return false;
         }
     }
-    m.cpu.segment[cs] = segment;
+    m.set_segment(cs, segment);
     m.transfer(target);
     return true;
 }
@@ -157,11 +154,11 @@ bool far_return(Machine& m, const Instruction& i) {
     return true;
 }
 
-/// Relative branches and returns of 16 and 64 bits; others do not exist in 64-bit mode.
 template <class F, Form... forms>
 constexpr Row near_row() {
     Row row;
-    ((row.handler[static_cast<std::size_t>(forms)] = {nullptr, &F::template run<std::uint16_t, forms>, nullptr,
+    ((row.handler[static_cast<std::size_t>(forms)] = {nullptr, &F::template run<std::uint16_t, forms>,
+                                                      &F::template run<std::uint32_t, forms>,
                                                       &F::template run<std::uint64_t, forms>}),
      ...);
     return row;
@@ -193,6 +190,7 @@ std::span<const Entry> branch_family() {
         {special::far_return, far_row(far_return<u16>, far_return<u32>, far_return<u64>)},
         {ZYDIS_MNEMONIC_JRCXZ, near_row<Jrcxz, Form::I>()},
         {ZYDIS_MNEMONIC_JECXZ, near_row<Jrcxz, Form::I>()},
+        {ZYDIS_MNEMONIC_JCXZ, near_row<Jrcxz, Form::I>()},
         {ZYDIS_MNEMONIC_LOOP, near_row<Loop<LoopWhile::Always>, Form::I>()},
         {ZYDIS_MNEMONIC_LOOPE, near_row<Loop<LoopWhile::Zero>, Form::I>()},
         {ZYDIS_MNEMONIC_LOOPNE, near_row<Loop<LoopWhile::NotZero>, Form::I>()},

@@ -92,8 +92,8 @@ bool sysret(Machine& m, const Instruction& i) {
     const std::uint64_t loaded = 0x3C7FD7 | (m.quirk(Quirk::sysret_loads_rf) ? rflags::rf : 0);
     const auto base = static_cast<std::uint16_t>(m.cpu.star >> 48);
     const auto new_cs = static_cast<std::uint16_t>((base + 16) | 3);
-    m.cpu.segment[cs] = flat_code(new_cs, 3);
-    m.cpu.segment[ss] = flat_data(static_cast<std::uint16_t>(base + 8), 3);
+    m.set_segment(cs, flat_code(new_cs, 3));
+    m.set_segment(ss, flat_data(static_cast<std::uint16_t>(base + 8), 3));
     m.set_cpl(3);
     m.set_rflags((m.cpu.r[11] & loaded) | rflags::fixed1);
     m.transfer(m.cpu.r[rcx]);

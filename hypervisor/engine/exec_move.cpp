@@ -78,11 +78,9 @@ struct Movbe {
 };
 
 bool xlat(Machine& m, const Instruction& i) {
-    std::uint64_t address = m.cpu.r[rbx] + reg<std::uint8_t>(m, offset_of(rax));
-    if (i.flags & Instruction::address32) address = static_cast<std::uint32_t>(address);
-    if (i.segment) address += m.cpu.segment[i.segment].base;
+    const std::uint64_t offset = at_address_size(i, m.cpu.r[rbx] + reg<std::uint8_t>(m, offset_of(rax)));
     std::uint8_t value;
-    if (!m.load(address, value)) return false;
+    if (!m.load(with_base(m, i, offset), value, via(i))) return false;
     set_reg<std::uint8_t>(m, offset_of(rax), value);
     return true;
 }

@@ -9,18 +9,20 @@
 namespace faultline::engine {
 namespace {
 
-/// rSI, rDI, rCX at the width of an address: 32-bit ones lose their upper half when written.
-std::uint64_t index_register(const Machine& m, const Instruction& i, RegisterSlot slot) {
-    return i.flags & Instruction::address32 ? static_cast<std::uint32_t>(m.cpu.r[slot]) : m.cpu.r[slot];
+/// An override prefix moves the source, never the destination. AMD APM vol 3, "MOVS".
+template <class T>
+bool load_source(Machine& m, const Instruction& i, T& value) {
+    return m.load(with_base(m, i, index_register(m, i, rsi)), value, via(i));
 }
 
-void set_index_register(Machine& m, const Instruction& i, RegisterSlot slot, std::uint64_t value) {
-    m.cpu.r[slot] = i.flags & Instruction::address32 ? static_cast<std::uint32_t>(value) : value;
+template <class T>
+bool load_destination(Machine& m, const Instruction& i, T& value) {
+    return m.load(index_register(m, i, rdi), value, Via::Extra);
 }
 
-std::uint64_t source_address(const Machine& m, const Instruction& i) {
-    const std::uint64_t address = index_register(m, i, rsi);
-    return i.segment ? address + m.cpu.segment[i.segment].base : address;
+template <class T>
+bool store_destination(Machine& m, const Instruction& i, T value) {
+    return m.store(index_register(m, i, rdi), value, Via::Extra);
 }
 
 template <class T>
@@ -33,7 +35,7 @@ template <class T>
 struct Movs {
     static bool element(Machine& m, const Instruction& i) {
         T value;
-        if (!m.load(source_address(m, i), value) || !m.store(index_register(m, i, rdi), value)) return false;
+        if (!load_source(m, i, value) || !store_destination(m, i, value)) return false;
         advance<T>(m, i, rsi);
         advance<T>(m, i, rdi);
         return true;
@@ -43,7 +45,7 @@ struct Movs {
 template <class T>
 struct Stos {
     static bool element(Machine& m, const Instruction& i) {
-        if (!m.store(index_register(m, i, rdi), reg<T>(m, offset_of(rax)))) return false;
+        if (!store_destination(m, i, reg<T>(m, offset_of(rax)))) return false;
         advance<T>(m, i, rdi);
         return true;
     }
@@ -53,7 +55,7 @@ template <class T>
 struct Lods {
     static bool element(Machine& m, const Instruction& i) {
         T value;
-        if (!m.load(source_address(m, i), value)) return false;
+        if (!load_source(m, i, value)) return false;
         set_reg<T>(m, offset_of(rax), value);
         advance<T>(m, i, rsi);
         return true;
@@ -65,7 +67,7 @@ struct Scas {
     static constexpr bool compares = true;
     static bool element(Machine& m, const Instruction& i) {
         T value;
-        if (!m.load(index_register(m, i, rdi), value)) return false;
+        if (!load_destination(m, i, value)) return false;
         subtract_with_flags(m, reg<T>(m, offset_of(rax)), value);
         advance<T>(m, i, rdi);
         return true;
@@ -77,7 +79,7 @@ struct Cmps {
     static constexpr bool compares = true;
     static bool element(Machine& m, const Instruction& i) {
         T source, destination;
-        if (!m.load(source_address(m, i), source) || !m.load(index_register(m, i, rdi), destination)) return false;
+        if (!load_source(m, i, source) || !load_destination(m, i, destination)) return false;
         subtract_with_flags(m, source, destination);
         advance<T>(m, i, rsi);
         advance<T>(m, i, rdi);
@@ -90,9 +92,9 @@ struct Ins {
     static bool element(Machine& m, const Instruction& i) {
         const auto port = static_cast<std::uint16_t>(m.cpu.r[rdx]);
         if (!may_use_port(m, port, sizeof(T))) return false;
-        const std::uint64_t linear = index_register(m, i, rdi);
-        if (!m.may_write(linear, sizeof(T), Via::Data)) return false;  // before the device is asked
-        if (!m.store(linear, static_cast<T>(port_in(m, port, sizeof(T))))) return false;
+        // Before the device is asked.
+        if (!m.may_write(index_register(m, i, rdi), sizeof(T), Via::Extra)) return false;
+        if (!store_destination(m, i, static_cast<T>(port_in(m, port, sizeof(T))))) return false;
         advance<T>(m, i, rdi);
         return true;
     }
@@ -104,7 +106,7 @@ struct Outs {
         const auto port = static_cast<std::uint16_t>(m.cpu.r[rdx]);
         if (!may_use_port(m, port, sizeof(T))) return false;
         T value;
-        if (!m.load(source_address(m, i), value)) return false;
+        if (!load_source(m, i, value)) return false;
         port_out(m, port, sizeof(T), value);
         advance<T>(m, i, rsi);
         return true;

@@ -16,19 +16,21 @@ using Handler = bool (*)(Machine&, const Instruction&);
 /// What a handler needs, 32 bytes. Registers are byte offsets into Cpu::r, so that AH is an offset like any other.
 struct Instruction {
     Handler run = nullptr;
-    std::uint64_t imm = 0;   ///< immediate as the instruction uses it; branch displacement, sign-extended
-    std::uint64_t disp = 0;  ///< displacement, sign-extended; ENTER's nesting level
+    std::uint64_t imm = 0;   ///< immediate as the instruction uses it; branch displacement, sign-extended; ptr16:n's n
+    std::uint64_t disp = 0;  ///< displacement, sign-extended; ENTER's nesting level; ptr16:n's selector
     std::uint8_t length = 0;
     std::uint8_t dst = 0, src = 0;     ///< byte offset of a GPR; number of a segment, control or debug register
     std::uint8_t base = 0, index = 0;  ///< register slots
     std::uint8_t scale = 0;            ///< shift count
-    std::uint8_t segment = 0;          ///< override that has a base: SegmentSlot fs or gs, else 0
+    std::uint8_t segment = 0;          ///< SegmentSlot of the memory operand, or of a string's source
     std::uint8_t flags = 0;
 
-    static constexpr std::uint8_t stack_segment = 1;  ///< memory operand based on RSP or RBP: non-canonical is #SS
-    static constexpr std::uint8_t address32 = 2;
+    static constexpr std::uint8_t address16 = 1, address32 = 2;
     static constexpr std::uint8_t rep = 4, repne = 8;
     static constexpr std::uint8_t wide = 16;  ///< REX.W
+    /// 64-bit mode, FS or GS: the segment's base is part of the address. AMD APM vol 2, "FS and GS Registers in 64-Bit
+    /// Mode".
+    static constexpr std::uint8_t based = 32;
 };
 static_assert(sizeof(Instruction) == 32);
 

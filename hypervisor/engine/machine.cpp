@@ -1,12 +1,17 @@
 #include "hypervisor/engine/machine.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace faultline::engine {
 
 Machine::Machine(std::span<const std::uint8_t> pristine, const Quirks& wrong)
-    : memory(pristine), mmu(memory), quirks(wrong) {}
+    : memory(pristine),
+      mmu(memory),
+      decoder{Decoder(CodeMode::Long64),      Decoder(CodeMode::Compat32),    Decoder(CodeMode::Compat16),
+              Decoder(CodeMode::Protected32), Decoder(CodeMode::Protected16), Decoder(CodeMode::Real)},
+      quirks(wrong) {}
 
 void Machine::reset() {
     memory.restore([this](std::uint64_t physical, std::size_t length) { watched_write(physical, length); });
@@ -22,6 +27,7 @@ void Machine::reset() {
 void Machine::registers_changed() {
     set_rflags(cpu.rflags);
     set_cpl(cpu.cpl);
+    segments_changed();
     debug.set_de((cpu.cr4 & cr4::de) != 0);
     breakpoints_changed();
     paging_changed();
@@ -40,7 +46,7 @@ void Machine::write_physical(std::uint64_t physical, const void* from, std::size
 }
 
 std::vector<std::uint8_t> Machine::bytes_at_rip() {
-    const Translation at = mmu.translate(cpu.rip, Access::Fetch, user_);
+    const Translation at = mmu.translate(code_address(cpu.rip), Access::Fetch, user_);
     if (!at.ok) return {};
     std::vector<std::uint8_t> bytes(
         std::min<std::size_t>(max_instruction_length, Memory::page_size - at.physical % Memory::page_size));
@@ -115,8 +121,9 @@ Machine::Boundary Machine::boundary() {
     }
     std::uint64_t hits = 0;
     if (is_among(code_breakpoint_pages_, cpu.rip) && !inside_rep && !(cpu.rflags & rflags::rf))
-        hits = debug.match_code(cpu.rip);
-    if (quirks.any()) [[unlikely]] hits = QuirkHooks::match_code(*this, inside_rep);
+        hits = debug.match_code(code_address(cpu.rip));
+    if (quirks.any()) [[unlikely]]
+        hits = QuirkHooks::match_code(*this, inside_rep);
     if (hits) {
         shadow = Shadow::None;
         drop(shadowed);
@@ -131,7 +138,8 @@ Machine::Boundary Machine::boundary() {
 /// One instruction with everything watched.
 bool Machine::execute_closely() {
     const bool stepping = (cpu.rflags & rflags::tf) != 0;
-    if (quirks.any()) [[unlikely]] QuirkHooks::before_instruction(*this);
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::before_instruction(*this);
     in_mov_ss_shadow = shadow == Shadow::MovSs;
     shadow = Shadow::None;
     drop(shadowed);
@@ -153,7 +161,8 @@ bool Machine::execute_closely() {
     }
     const bool completed = done;
     if (!done) done = take_fault();
-    if (quirks.any()) [[unlikely]] QuirkHooks::after_instruction(*this, stepping, completed);
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::after_instruction(*this, stepping, completed);
     in_mov_ss_shadow = false;
     return done;
 }
@@ -162,7 +171,8 @@ bool Machine::execute_closely() {
 bool Machine::take_fault() {
     if (!quirk(Quirk::faulting_access_reported)) debug.seen = 0;
     if (attention & stopped) return false;
-    if (quirks.any()) [[unlikely]] QuirkHooks::fault(*this);
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::fault(*this);
     if (fault.vector == vector::db)
         return deliver_debug(DebugEvent::Condition, fault.debug_causes, cpu.rip, cpu.rflags);
     return deliver(fault, Delivery::Exception, cpu.rip, cpu.rflags | rflags::rf);
@@ -179,40 +189,50 @@ const Instruction* Machine::fetched(DecodeStatus status) {
     return nullptr;
 }
 
+/// Only bytes that the instruction needs are fetched; one beyond the limit of CS is #GP(0). AMD APM vol 2, "Limit
+/// Checks", "Code-Segment Limit Checks".
 const Instruction* Machine::fetch_slow() {
-    if (!canonical(cpu.rip)) {
+    if (!long64()) cpu.rip = static_cast<std::uint32_t>(cpu.rip);  // where 32 bits end, EIP wraps
+    if (!is_target(cpu.rip)) {
         raise_gp();
         return nullptr;
     }
-    const Translation at = mmu.translate(cpu.rip, Access::Fetch, user_);
+    const std::uint64_t linear = code_address(cpu.rip);
+    const Translation at = mmu.translate(linear, Access::Fetch, user_);
     if (!at.ok) {
-        raise_page_fault(cpu.rip, at.error);
+        raise_page_fault(linear, at.error);
         return nullptr;
     }
+    const std::size_t within_limit = std::min<std::uint64_t>(code_limit_ - cpu.rip, max_instruction_length - 1) + 1;
     const std::uint64_t offset = at.physical % Memory::page_size;
-    const std::size_t here = std::min<std::size_t>(max_instruction_length, Memory::page_size - offset);
-    if (at.physical >= Memory::size) return fetch_crossing(at.physical, here);
+    const std::size_t here = std::min<std::size_t>(within_limit, Memory::page_size - offset);
+    if (at.physical >= Memory::size) return fetch_crossing(at.physical, here, within_limit);
 
     const std::size_t number = at.physical / Memory::page_size;
     CodePage& page = code.page(number);
-    code_page_ = &page;
-    fetch_page_ = page_of(cpu.rip);
-    if (const std::uint16_t slot = page.slot[offset]) return &page.decoded[slot];
-    const DecodeStatus status = decoder.decode(memory.page(number) + offset, here, scratch_);
-    if (status == DecodeStatus::NeedMore) return fetch_crossing(at.physical, here);
+    page.use(mode_);
+    if (code_base_ % Memory::page_size == 0 && (cpu.rip | (Memory::page_size - 1)) <= code_limit_) {
+        code_page_ = &page;
+        fetch_page_ = page_of(cpu.rip);
+    }
+    if (const std::uint16_t slot = page.slot[offset])
+        if (page.decoded[slot].length <= here) return &page.decoded[slot];
+    const DecodeStatus status = decode(memory.page(number) + offset, here);
+    if (status == DecodeStatus::NeedMore) return fetch_crossing(at.physical, here, within_limit);
     if (status != DecodeStatus::Ok) return fetched(status);
     memory.watch(at.physical, scratch_.length);
     return code.store(page, offset, scratch_);
 }
 
-/// An instruction that goes on in the next page, or lies in no memory. Only bytes that it needs are fetched.
-const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t here) {
+/// An instruction that goes on in the next page or beyond the limit, or lies in no memory. `here` bytes lie in its
+/// first page.
+const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t here, std::size_t within_limit) {
     std::uint8_t bytes[max_instruction_length];
     memory.read(physical, bytes, here);
-    DecodeStatus status = decoder.decode(bytes, here, scratch_);
-    if (status == DecodeStatus::NeedMore && here < max_instruction_length) {
-        const std::uint64_t next = cpu.rip + here;
-        if (!canonical(next)) {
+    DecodeStatus status = decode(bytes, here);
+    if (status == DecodeStatus::NeedMore && here < within_limit) {
+        const std::uint64_t next = code_address(cpu.rip + here);
+        if (long64() && !canonical(next)) {
             raise_gp();
             return nullptr;
         }
@@ -221,19 +241,53 @@ const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t h
             raise_page_fault(next, rest.error);
             return nullptr;
         }
-        memory.read(rest.physical, bytes + here, max_instruction_length - here);
-        status = decoder.decode(bytes, max_instruction_length, scratch_);
+        memory.read(rest.physical, bytes + here, within_limit - here);
+        status = decode(bytes, within_limit);
     }
     return fetched(status);
 }
 
 // ---- Memory ----------------------------------------------------------------------------------------------------
 
-bool Machine::check_address(std::uint64_t linear, std::size_t length, Via via) {
-    if (!canonical(linear) || !canonical(linear + length - 1))
+/// The address of a program's access, checked: linear in place of what the program computed.
+bool Machine::linearise(std::uint64_t& address, std::size_t length, Via via, Access access) {
+    if (!long64()) {
+        if (!take_through_segment(address, length, via, access)) return false;
+    } else if (!canonical(address) || !canonical(address + length - 1)) {
         return raise(via == Via::Stack && !quirk(Quirk::stack_address_is_gp) ? vector::ss : vector::gp);
-    if (user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac && linear & (length - 1)) return raise(vector::ac);
+    }
+    return !alignment_checked_ || !(address & (length - 1)) || raise(vector::ac);
+}
+
+/// Type and limit. In real mode a segment is whatever was loaded last, and only its limit counts. AMD APM vol 2,
+/// "Segment-Protection Checks": "Limit Checks" ("Data-Segment Limit Checks"), "Type Checks"; a null selector's segment
+/// is not present here.
+bool Machine::take_through_segment(std::uint64_t& address, std::size_t length, Via via, Access access) {
+    const guest::Segment& segment = cpu.segment[static_cast<std::size_t>(via)];
+    const std::uint8_t refused = via == Via::Stack ? vector::ss : vector::gp;
+    const unsigned attributes = segment.attributes;
+    const bool is_code = attributes & attribute::code;
+    if (!real_mode()) {
+        if (!(attributes & attribute::present)) return raise(refused);
+        const bool may = is_code ? access == Access::Read && attributes & attribute::readable
+                                 : access == Access::Read || attributes & attribute::writable;
+        if (!may) return raise_gp();
+    }
+    const std::uint64_t last = address + length - 1;
+    if (!is_code && attributes & attribute::expand_down) {
+        const std::uint64_t top = attributes & attribute::big ? 0xFFFF'FFFF : 0xFFFF;
+        if (address <= segment.limit || last > top) return raise(refused);
+    } else if (last > segment.limit) {
+        return raise(refused);
+    }
+    address = static_cast<std::uint32_t>(segment.base + address);
     return true;
+}
+
+const Mmu::TlbEntry* Machine::direct(std::uint64_t linear, std::size_t length) const {
+    const bool one_page = page_of(linear) == page_of(linear + length - 1);
+    if (long64() || !one_page || is_among(data_breakpoint_pages_, linear)) return nullptr;
+    return &mmu.entry(linear, user_);
 }
 
 /// Both pages of a crossing access are translated before any byte moves.
@@ -244,46 +298,53 @@ bool Machine::translate(std::uint64_t linear, std::size_t length, Access access,
     if (!first.ok) return raise_page_fault(linear, first.error);
     physical[0] = first.physical;
     if (first_length == length) return true;
-    const Translation second = mmu.translate(linear + first_length, access, user);
+    const std::uint64_t rest = long_mode() ? linear + first_length : static_cast<std::uint32_t>(linear + first_length);
+    const Translation second = mmu.translate(rest, access, user);
     if (!second.ok)
-        return raise_page_fault(quirk(Quirk::crossing_fault_names_first_byte) ? linear : linear + first_length,
-                                second.error);
+        return raise_page_fault(quirk(Quirk::crossing_fault_names_first_byte) ? linear : rest, second.error);
     physical[1] = second.physical;
     return true;
 }
 
-bool Machine::load_slow(std::uint64_t linear, void* to, std::size_t length, Via via) {
+bool Machine::load_slow(std::uint64_t address, void* to, std::size_t length, Via via) {
+    if (!linearise(address, length, via, Access::Read)) return false;
+    if (const auto* entry = direct(address, length); entry && entry->read == page_of(address)) {
+        std::memcpy(to, entry->host + address % Memory::page_size, length);
+        return true;
+    }
     std::uint64_t physical[2];
     std::size_t first;
-    if (!check_address(linear, length, via) || !translate(linear, length, Access::Read, user_, physical, first))
-        return false;
+    if (!translate(address, length, Access::Read, user_, physical, first)) return false;
     memory.read(physical[0], to, first);
     if (first < length) memory.read(physical[1], static_cast<std::uint8_t*>(to) + first, length - first);
-    if (debug.data_armed()) saw(debug.match_data(linear, length, false));
-    if (quirks.any()) [[unlikely]] QuirkHooks::match_data(*this, linear, length, false, via);
+    if (debug.data_armed()) saw(debug.match_data(address, length, false));
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::match_data(*this, address, length, false, via);
     return true;
 }
 
-bool Machine::store_slow(std::uint64_t linear, const void* from, std::size_t length, Via via) {
+bool Machine::store_slow(std::uint64_t address, const void* from, std::size_t length, Via via) {
     std::uint64_t physical[2];
     std::size_t first;
-    if (!check_address(linear, length, via)) return false;
-    if (!translate(linear, length, Access::Write, user_, physical, first)) {
-        if (quirk(Quirk::store_across_pages_half_done)) QuirkHooks::store_first_page(*this, linear, from, length);
+    if (!linearise(address, length, via, Access::Write)) return false;
+    if (!translate(address, length, Access::Write, user_, physical, first)) {
+        if (quirk(Quirk::store_across_pages_half_done)) QuirkHooks::store_first_page(*this, address, from, length);
         return false;
     }
     write_physical(physical[0], from, first);
     if (first < length) write_physical(physical[1], static_cast<const std::uint8_t*>(from) + first, length - first);
-    if (debug.data_armed()) saw(debug.match_data(linear, length, true));
-    if (quirks.any()) [[unlikely]] QuirkHooks::match_data(*this, linear, length, true, via);
+    if (debug.data_armed()) saw(debug.match_data(address, length, true));
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::match_data(*this, address, length, true, via);
     return true;
 }
 
-bool Machine::may_write(std::uint64_t linear, std::size_t length, Via via) {
+bool Machine::may_write(std::uint64_t address, std::size_t length, Via via) {
     std::uint64_t physical[2];
     std::size_t first;
-    quirk_state.modified = linear;
-    return check_address(linear, length, via) && translate(linear, length, Access::Write, user_, physical, first);
+    if (!linearise(address, length, via, Access::Write)) return false;
+    quirk_state.modified = address;
+    return translate(address, length, Access::Write, user_, physical, first);
 }
 
 bool Machine::system_read_slow(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
@@ -338,10 +399,34 @@ void Machine::paging_changed() {
     access_checks_changed();
 }
 
+void Machine::segments_changed() {
+    const guest::Segment& now = cpu.segment[cs];
+    const bool big = now.attributes & attribute::big;
+    if (real_mode())
+        mode_ = CodeMode::Real;
+    else if (!long_mode())
+        mode_ = big ? CodeMode::Protected32 : CodeMode::Protected16;
+    else if (now.attributes & attribute::long_mode)
+        mode_ = CodeMode::Long64;
+    else
+        mode_ = big ? CodeMode::Compat32 : CodeMode::Compat16;
+    code_base_ = long64() ? 0 : now.base;
+    code_limit_ = long64() ? ~0ull : now.limit;
+    stack_mask_ = long64() ? ~0ull : cpu.segment[ss].attributes & attribute::big ? 0xFFFF'FFFF : 0xFFFF;
+    stack_kept_ = stack_mask_ == 0xFFFF ? ~stack_mask_ : 0;
+    fetch_page_ = no_page;
+    breakpoints_changed();
+}
+
 void Machine::breakpoints_changed() {
-    code_breakpoint_pages_ = debug.code_pages();
+    // A page of CS lies in two linear pages where the base is not aligned.
+    const int shift = static_cast<int>(code_base_ / Memory::page_size % 64);
+    const bool aligned = code_base_ % Memory::page_size == 0;
+    code_breakpoint_pages_ = std::rotr(debug.code_pages(), shift);
+    if (!aligned) code_breakpoint_pages_ |= std::rotr(debug.code_pages(), shift + 1);
     data_breakpoint_pages_ = debug.data_pages();
-    if (quirks.any()) [[unlikely]] code_breakpoint_pages_ = data_breakpoint_pages_ = ~0ull;
+    if (quirks.any()) [[unlikely]]
+        code_breakpoint_pages_ = data_breakpoint_pages_ = ~0ull;
     access_checks_changed();
 }
 

@@ -1,9 +1,13 @@
 // The built-in machine: memory, one vCPU of an AMD processor without SVM, and `run`, which interprets bytes until
-// something happens that the machine's owner has to deal with. 64-bit mode only.
+// something happens that the machine's owner has to deal with.
+//
+// Addresses that a program computes are offsets in a segment until `load`, `store` and their kind have taken them
+// through it; in 64-bit mode that changes nothing, and only there the fast paths stand.
 //
 // Everything is deterministic: the time stamp counter counts steps, and nothing reads the host.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -41,8 +45,9 @@ inline constexpr std::uint8_t de = 0, db = 1, nmi = 2, bp = 3, ud = 6, nm = 7, d
                               gp = 13, pf = 14, ac = 17;
 }
 
-/// What a memory operand is reached through: it decides between #SS and #GP for a non-canonical address.
-enum class Via : std::uint8_t { Data, Stack };
+/// The segment a memory operand is reached through, numbered as in SegmentSlot. In 64-bit mode it only decides between
+/// #SS and #GP for a non-canonical address: the bases of FS and GS are part of the address there.
+enum class Via : std::uint8_t { Extra, Code, Stack, Data, Fs, Gs };
 
 /// How an event comes to the IDT. Only exceptions push error codes. Software (INT n, INT3) checks the gate's DPL, and
 /// the error codes of faults met on the way have EXT clear. AMD APM vol 2, "Error Codes".
@@ -79,7 +84,7 @@ struct Machine {
     Mmu mmu;
     DebugUnit debug;
     CodeCache code;
-    Decoder decoder;
+    std::array<Decoder, code_modes> decoder;  ///< by CodeMode
     /// Wrong behaviours asked for; see quirk_hooks.hpp.
     const Quirks quirks;
     QuirkState quirk_state;
@@ -138,21 +143,45 @@ struct Machine {
         return false;
     }
 
-    /// Loads, stores: false after raising #PF, #GP, #SS or #AC.
+    CodeMode mode() const { return mode_; }
+    bool long64() const { return mode_ == CodeMode::Long64; }
+    bool long_mode() const { return (cpu.efer & efer::lma) != 0; }
+    bool real_mode() const { return !(cpu.cr0 & cr0::pe); }
+    /// Every change of CS or SS goes through here; so may the others.
+    void set_segment(SegmentSlot slot, const guest::Segment& value) {
+        cpu.segment[slot] = value;
+        if (slot == cs || slot == ss) segments_changed();
+    }
+    /// After a change of CS, SS, CR0.PE or EFER.LMA by hand.
+    void segments_changed();
+    /// Linear address of an offset in CS.
+    std::uint64_t code_address(std::uint64_t offset) const {
+        return long64() ? offset : static_cast<std::uint32_t>(code_base_ + offset);
+    }
+    /// RSP as far as it addresses the stack: 64 bits in 64-bit mode, else by SS.B.
+    /// AMD APM vol 2, "Default Operand Size (D/B) Bit".
+    std::uint64_t stack_pointer() const { return cpu.r[rsp] & stack_mask_; }
+    /// `offset` in the stack segment, wrapped at the stack's width.
+    std::uint64_t in_stack(std::uint64_t offset) const { return offset & stack_mask_; }
+    /// A 16-bit stack keeps the rest of RSP.
+    void set_stack_pointer(std::uint64_t value) { cpu.r[rsp] = (cpu.r[rsp] & stack_kept_) | (value & stack_mask_); }
+
+    /// Loads, stores: false after raising #PF, #GP, #SS or #AC. `address` is linear in 64-bit mode, else an offset in
+    /// the segment that `via` names.
     template <class T>
-    bool load(std::uint64_t linear, T& value, Via via = Via::Data) {
-        const auto& entry = mmu.entry(linear, user_);
-        if (entry.read != page_of(last_byte<T>(linear)) || checked(linear)) [[unlikely]]
-            return load_slow(linear, &value, sizeof(T), via);
-        std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
+    bool load(std::uint64_t address, T& value, Via via = Via::Data) {
+        const auto& entry = mmu.entry(address, user_);
+        if (entry.read != page_of(last_byte<T>(address)) || checked(address)) [[unlikely]]
+            return load_slow(address, &value, sizeof(T), via);
+        std::memcpy(&value, entry.host + address % Memory::page_size, sizeof(T));
         return true;
     }
     template <class T>
-    bool store(std::uint64_t linear, T value, Via via = Via::Data) {
-        const auto& entry = mmu.entry(linear, user_);
-        if (entry.write != page_of(last_byte<T>(linear)) || checked(linear)) [[unlikely]]
-            return store_slow(linear, &value, sizeof(T), via);
-        const std::uint64_t offset = linear % Memory::page_size;
+    bool store(std::uint64_t address, T value, Via via = Via::Data) {
+        const auto& entry = mmu.entry(address, user_);
+        if (entry.write != page_of(last_byte<T>(address)) || checked(address)) [[unlikely]]
+            return store_slow(address, &value, sizeof(T), via);
+        const std::uint64_t offset = address % Memory::page_size;
         std::memcpy(entry.host + offset, &value, sizeof(T));
         if (memory.mark(entry.page, offset, sizeof(T))) [[unlikely]]
             watched_write(entry.page * Memory::page_size + offset, sizeof(T));
@@ -160,20 +189,20 @@ struct Machine {
     }
     /// The read of a read-modify-write: needs, and reports lacking, the right to write.
     template <class T>
-    bool load_to_modify(std::uint64_t linear, T& value, Via via = Via::Data) {
-        const auto& entry = mmu.entry(linear, user_);
-        if (entry.write != page_of(last_byte<T>(linear)) || checked(linear)) [[unlikely]]
-            return may_write(linear, sizeof(T), via) && load_slow(linear, &value, sizeof(T), via);
-        std::memcpy(&value, entry.host + linear % Memory::page_size, sizeof(T));
+    bool load_to_modify(std::uint64_t address, T& value, Via via = Via::Data) {
+        const auto& entry = mmu.entry(address, user_);
+        if (entry.write != page_of(last_byte<T>(address)) || checked(address)) [[unlikely]]
+            return may_write(address, sizeof(T), via) && load_slow(address, &value, sizeof(T), via);
+        std::memcpy(&value, entry.host + address % Memory::page_size, sizeof(T));
         return true;
     }
-    bool load_slow(std::uint64_t linear, void* to, std::size_t length, Via via);
-    bool store_slow(std::uint64_t linear, const void* from, std::size_t length, Via via);
+    bool load_slow(std::uint64_t address, void* to, std::size_t length, Via via);
+    bool store_slow(std::uint64_t address, const void* from, std::size_t length, Via via);
     /// Raises what a store would raise, without storing.
-    bool may_write(std::uint64_t linear, std::size_t length, Via via);
+    bool may_write(std::uint64_t address, std::size_t length, Via via);
 
-    /// Implicit supervisor accesses (descriptor tables, TSS, frames of event delivery): no #AC, no breakpoints.
-    /// `when_noncanonical` is raised for such an address. `length` is at most 64.
+    /// Implicit supervisor accesses (descriptor tables, TSS, frames of event delivery) by linear address: no segment,
+    /// no #AC, no breakpoints. `when_noncanonical` is raised for such an address. `length` is at most 64.
     bool system_read(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
         const auto& entry = mmu.entry(linear, false);
         const std::uint64_t offset = linear % Memory::page_size;
@@ -193,9 +222,11 @@ struct Machine {
         return true;
     }
 
-    /// Near transfer; raises #GP(0) for a non-canonical target.
+    /// Whether near transfers to this offset are possible: canonical, and not beyond the limit of CS.
+    bool is_target(std::uint64_t offset) const { return canonical(offset) && offset <= code_limit_; }
+    /// Near transfer; raises #GP(0) for what is no target.
     bool jump(std::uint64_t target) {
-        if (!canonical(target)) return raise_gp();
+        if (!is_target(target)) return raise_gp();
         transfer(target);
         return true;
     }
@@ -240,14 +271,14 @@ private:
     static std::uint64_t page_of(std::uint64_t linear) { return linear & ~(Memory::page_size - 1); }
     /// An access that ends in another page than it begins in misses the TLB entry of its beginning.
     template <class T>
-    static std::uint64_t last_byte(std::uint64_t linear) {
-        return linear + (sizeof(T) - 1);
+    static std::uint64_t last_byte(std::uint64_t address) {
+        return address + (sizeof(T) - 1);
     }
 
     static bool is_among(std::uint64_t pages, std::uint64_t linear) {
         return pages >> linear / Memory::page_size % 64 & 1;
     }
-    bool checked(std::uint64_t linear) const { return is_among(checked_pages_, linear); }
+    bool checked(std::uint64_t address) const { return is_among(checked_pages_, address); }
 
     Boundary boundary();
     bool execute_closely();
@@ -259,29 +290,39 @@ private:
         return fetch_slow();
     }
     const Instruction* fetch_slow();
-    const Instruction* fetch_crossing(std::uint64_t physical, std::size_t here);
+    const Instruction* fetch_crossing(std::uint64_t physical, std::size_t here, std::size_t within_limit);
     const Instruction* fetched(DecodeStatus status);
+    DecodeStatus decode(const std::uint8_t* bytes, std::size_t available) {
+        return decoder[static_cast<std::size_t>(mode_)].decode(bytes, available, scratch_);
+    }
     Boundary after(bool delivered) const { return delivered ? Boundary::Again : Boundary::Exit; }
     Exit leave();
-    bool check_address(std::uint64_t linear, std::size_t length, Via via);
+    bool linearise(std::uint64_t& address, std::size_t length, Via via, Access access);
+    bool take_through_segment(std::uint64_t& address, std::size_t length, Via via, Access access);
+    /// The TLB entry by which an access outside 64-bit mode may go directly; null if it has to be looked at.
+    const Mmu::TlbEntry* direct(std::uint64_t linear, std::size_t length) const;
     bool system_read_slow(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical);
     bool system_write_slow(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical);
     bool translate(std::uint64_t linear, std::size_t length, Access access, bool user, std::uint64_t (&physical)[2],
                    std::size_t& first_length);
     void watched_write(std::uint64_t physical, std::size_t length);
     void access_checks_changed() {
-        const bool alignment = user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac;
-        checked_pages_ = alignment ? ~0ull : data_breakpoint_pages_;
+        alignment_checked_ = user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac;
+        checked_pages_ = alignment_checked_ || !long64() ? ~0ull : data_breakpoint_pages_;
     }
 
     static constexpr std::uint64_t no_page = 1;
     CodePage* code_page_ = nullptr;
-    std::uint64_t fetch_page_ = no_page;  ///< linear page that `code_page_` decodes
+    std::uint64_t fetch_page_ = no_page;  ///< page of CS that `code_page_` decodes, wholly within its limit
     Instruction scratch_;                 ///< an instruction that crosses a page is decoded anew each time
-    bool user_ = false;
-    /// Pages by their number modulo 64.
+    CodeMode mode_ = CodeMode::Real;
+    std::uint64_t code_base_ = 0, code_limit_ = 0;  ///< of CS; in 64-bit mode no base and no limit
+    std::uint64_t stack_mask_ = 0, stack_kept_ = 0;
+    bool user_ = false, alignment_checked_ = false;
+    /// Pages by their number modulo 64: of CS, and linear.
     std::uint64_t code_breakpoint_pages_ = 0, data_breakpoint_pages_ = 0;
-    /// Those whose accesses go the slow way: they hold a data breakpoint's range, or alignment is checked everywhere.
+    /// Those whose accesses go the slow way: they hold a data breakpoint's range; all of them while alignment is
+    /// checked or segments matter.
     std::uint64_t checked_pages_ = 0;
     std::uint64_t steps_end_ = 0, clock_base_ = 0;
 };

@@ -1,4 +1,4 @@
-// Linear to guest-physical: four-level paging and a software TLB that hands out host pointers.
+// Linear to guest-physical: paging in its four kinds and a software TLB that hands out host pointers.
 #pragma once
 
 #include <array>
@@ -37,6 +37,7 @@ public:
 
     /// Takes over the registers that decide about paging. Flushes only if they differ: a coherent TLB needs no other
     /// flush, not even on MOV CR3 and INVLPG.
+    /// The page-directory pointers of PAE paging are read on every walk, as AMD's processors do; nothing keeps them.
     void configure(const Cpu& cpu);
     void flush();
 
@@ -65,13 +66,21 @@ private:
     /// Walks the tables, sets accessed and dirty bits, and fills the TLB where memory backs the page.
     Translation walk(std::uint64_t linear, Access access, bool user);
     std::uint64_t read_entry(std::uint64_t physical);
+    TlbEntry& fill(std::uint64_t linear, std::uint64_t physical, bool user);
+    std::uint64_t reserved_bits(unsigned level, bool leaf) const;
+    /// Bytes of a table entry, and bits of a linear address that one level consumes.
+    std::size_t entry_size() const { return now_.kind == Kind::Legacy ? 4 : 8; }
+    unsigned index_bits() const { return now_.kind == Kind::Legacy ? 10 : 9; }
 
     Memory& memory_;
     std::array<std::array<TlbEntry, entries>, 2> tlb_;
     std::array<std::uint64_t, Memory::page_count> table_lines_{};
+    /// AMD APM vol 2, "Paging Overview" and "Page-Translation Options".
+    enum class Kind : std::uint8_t { None, Legacy, Pae, Long };
     struct Configuration {
+        Kind kind = Kind::None;
         std::uint64_t root = 0;
-        bool write_protect = false, no_execute = false;
+        bool write_protect = false, no_execute = false, page_size_extensions = false;
         bool operator==(const Configuration&) const = default;
     } now_;
 };

@@ -31,17 +31,37 @@ void set_reg(Machine& m, std::uint8_t offset, std::type_identity_t<T> value) {
 /// Byte offset of a register in encoding order.
 constexpr std::uint8_t offset_of(RegisterSlot slot) { return static_cast<std::uint8_t>(slot * 8); }
 
+/// Cut to the instruction's address size. AMD APM vol 1, "Address-Size Prefix".
+inline std::uint64_t at_address_size(const Instruction& i, std::uint64_t address) {
+    if (i.flags & Instruction::address32) return static_cast<std::uint32_t>(address);
+    if (i.flags & Instruction::address16) return static_cast<std::uint16_t>(address);
+    return address;
+}
+
 inline std::uint64_t effective_address(const Machine& m, const Instruction& i) {
-    const std::uint64_t address = m.cpu.r[i.base] + (m.cpu.r[i.index] << i.scale) + i.disp;
-    return i.flags & Instruction::address32 ? static_cast<std::uint32_t>(address) : address;
+    return at_address_size(i, m.cpu.r[i.base] + (m.cpu.r[i.index] << i.scale) + i.disp);
+}
+
+/// What Machine::load and its kind take for this effective address: linear in 64-bit mode, else the offset itself.
+inline std::uint64_t with_base(const Machine& m, const Instruction& i, std::uint64_t address) {
+    return i.flags & Instruction::based ? address + m.cpu.segment[i.segment].base : address;
 }
 
 inline std::uint64_t linear_address(const Machine& m, const Instruction& i) {
-    const std::uint64_t address = effective_address(m, i);
-    return i.segment ? address + m.cpu.segment[i.segment].base : address;
+    return with_base(m, i, effective_address(m, i));
 }
 
-inline Via via(const Instruction& i) { return i.flags & Instruction::stack_segment ? Via::Stack : Via::Data; }
+inline Via via(const Instruction& i) { return static_cast<Via>(i.segment); }
+
+/// A register that counts or indexes, at the width of an address; written at 32 bits it loses its upper half.
+inline std::uint64_t index_register(const Machine& m, const Instruction& i, RegisterSlot slot) {
+    return at_address_size(i, m.cpu.r[slot]);
+}
+
+inline void set_index_register(Machine& m, const Instruction& i, RegisterSlot slot, std::uint64_t value) {
+    const std::uint64_t kept = i.flags & Instruction::address16 ? m.cpu.r[slot] & ~0xFFFFull : 0;
+    m.cpu.r[slot] = kept | at_address_size(i, value);
+}
 
 constexpr bool has_memory_destination(Form f) {
     return f == Form::M || f == Form::MR || f == Form::MI || f == Form::MRI;
@@ -155,16 +175,16 @@ bool holds(const Machine& m) {
 /// Pushes onto the stack: RSP moves only if the store succeeds.
 template <class T>
 bool push(Machine& m, std::type_identity_t<T> value) {
-    const std::uint64_t top = m.cpu.r[rsp] - sizeof(T);
+    const std::uint64_t top = m.in_stack(m.cpu.r[rsp] - sizeof(T));
     if (!m.store<T>(top, value, Via::Stack)) return false;
-    m.cpu.r[rsp] = top;
+    m.set_stack_pointer(top);
     return true;
 }
 
 template <class T>
 bool pop(Machine& m, T& value) {
-    if (!m.load(m.cpu.r[rsp], value, Via::Stack)) return false;
-    m.cpu.r[rsp] += sizeof(T);
+    if (!m.load(m.stack_pointer(), value, Via::Stack)) return false;
+    m.set_stack_pointer(m.cpu.r[rsp] + sizeof(T));
     return true;
 }
 

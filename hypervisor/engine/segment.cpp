@@ -40,7 +40,7 @@ bool load_segment(Machine& m, SegmentSlot slot, std::uint16_t selector) {
     if (is_null(selector)) {
         // A null SS is fine in 64-bit mode except at CPL3.
         if (slot == ss && (m.cpu.cpl == 3 || rpl(selector) != m.cpu.cpl)) return m.raise_gp();
-        m.cpu.segment[slot] = {selector, 0, 0, static_cast<std::uint16_t>(m.cpu.cpl << 5)};
+        m.set_segment(slot, {selector, 0, 0, static_cast<std::uint16_t>(m.cpu.cpl << 5)});
         return true;
     }
     Descriptor d;
@@ -57,7 +57,7 @@ bool load_segment(Machine& m, SegmentSlot slot, std::uint16_t selector) {
         if (!d.has(attribute::present)) return m.raise(vector::np, error);
     }
     if (!mark_accessed(m, selector, d)) return false;
-    m.cpu.segment[slot] = d.segment(selector);
+    m.set_segment(slot, d.segment(selector));
     return true;
 }
 
@@ -90,8 +90,8 @@ bool check_return_ss(Machine& m, std::uint16_t selector, unsigned cpl, Descripto
 
 void enter_level(Machine& m, const guest::Segment& new_cs, const guest::Segment& new_ss, std::uint8_t cpl) {
     const bool outward = cpl > m.cpu.cpl;
-    m.cpu.segment[cs] = new_cs;
-    m.cpu.segment[ss] = new_ss;
+    m.set_segment(cs, new_cs);
+    m.set_segment(ss, new_ss);
     m.set_cpl(cpl);
     if (!outward) return;
     for (SegmentSlot slot : {es, ds, fs, gs}) {
