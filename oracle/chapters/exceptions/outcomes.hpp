@@ -23,12 +23,33 @@ struct OutcomeIn {
     Bits held_any = 0;               ///< each of these bits of `held` may be set
 };
 template <class D>
-using OutcomesIn = OutcomeList<D, OutcomeIn<D>, 32>;
+using OutcomesIn = OutcomeList<D, OutcomeIn<D>, 8>;
 using Outcome = OutcomeIn<Judging>;
 using Outcomes = OutcomesIn<Judging>;
 
 /// The FREE rules' alternatives, by name, in the order of `alternative_ids`.
-enum class Alternative : std::uint8_t { Count };
+enum class Alternative : std::uint8_t {
+    Xcp147,
+    Xcp117,
+    Xcp158,
+    Xcp041,
+    Xcp190,
+    Xcp192,
+    Xcp199,
+    Xcp241,
+    Xcp242,
+    Xcp059,
+    Xcp244,
+    Xcp222,
+    Xcp008,
+    Xcp010,
+    Xcp245,
+    Xcp228,
+    Count
+};
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Alternative::Count)> alternative_ids = {
+    "XCP-147", "XCP-117", "XCP-158", "XCP-041", "XCP-190", "XCP-192", "XCP-199", "XCP-241",
+    "XCP-242", "XCP-059", "XCP-244", "XCP-222", "XCP-008", "XCP-010", "XCP-245", "XCP-228"};
 
 /// Fills `out` with what is right; never empty for a valid stimulus. `without` leaves one alternative out (tests).
 void outcomes(const Pre<Judging>& pre, const Stimulus<Judging>& stim, Outcomes& out,

@@ -19,7 +19,15 @@ inline constexpr std::uint64_t long_mode = 0, protected_mode = 1, real_mode = 2;
 /// Stimulus::kind.
 namespace kind {
 inline constexpr std::uint64_t raise = 0, deliver = 1;
-}
+inline constexpr std::uint64_t last = deliver;
+}  // namespace kind
+/// Stimulus::cause: guest::Cause, value for value.
+namespace cause {
+inline constexpr std::uint64_t invalid_opcode = 0, privilege = 1, io_permission = 2, access = 3, fetch = 4,
+                               branch_target = 5, divide = 6, bound = 7, reserved_bits = 8, null_selector = 9,
+                               selector = 10, absent_selector = 11, gate_dpl = 12, nested_task = 13, task_selector = 14;
+inline constexpr std::uint64_t last = task_selector;
+}  // namespace cause
 /// Stimulus::source: how the event came about, which decides the DPL check, EXT, and how a failed delivery is classed.
 namespace source {
 inline constexpr std::uint64_t exception = 0, software = 1 /* INT n, INT3, INTO */, icebp = 2,
