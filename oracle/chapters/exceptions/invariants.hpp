@@ -1,6 +1,6 @@
-// What holds for every response that this chapter's rules permit, whichever alternatives are taken: consequences of many
-// rules at once, worth stating because somebody's code or security rests on them. They are proved (`faultline prove`)
-// and judge nothing.
+// What holds for every response that this chapter's rules permit, whichever alternatives are taken: consequences of
+// many rules at once, worth stating because somebody's code or security rests on them. They are proved (`faultline
+// prove`) and judge nothing.
 #pragma once
 
 #include <boost/hana/tuple.hpp>
@@ -41,17 +41,15 @@ struct XcpI04 {
 struct XcpI05 {
     static constexpr InvariantInfo info = {
         "XCP-I05", "#DF takes the place of contributory exceptions and of #PF only, never of an interrupt"};
-    FAULTLINE_HOLDS {
-        return implies(is(r, result::double_fault), contributory(stim) || exception(stim, vec::pf));
-    }
+    FAULTLINE_HOLDS { return implies(is(r, result::double_fault), contributory(stim) || exception(stim, vec::pf)); }
 };
 
 struct XcpI06 {
     static constexpr InvariantInfo info = {
         "XCP-I06", "In real mode nothing carries an error code, writes CR2, switches tasks or leaves CPL 0"};
     FAULTLINE_HOLDS {
-        return implies(in_real_mode(pre), r.error == 0 && !r.pushes_error && !r.writes_cr2 && r.cpl == 0 &&
-                                              !is(r, result::task_switch));
+        return implies(in_real_mode(pre),
+                       r.error == 0 && !r.pushes_error && !r.writes_cr2 && r.cpl == 0 && !is(r, result::task_switch));
     }
 };
 
@@ -75,10 +73,8 @@ struct XcpI09 {
     FAULTLINE_HOLDS {
         return implies(r.writes_cr2, page_fault(r) || is(r, result::double_fault) || is(r, result::shutdown)) &&
                implies(page_fault(r), r.writes_cr2) &&
-               implies(r.writes_cr2 && delivering(stim),
-                       ule(stim.push_low, r.cr2) && ule(r.cr2, stim.push_high)) &&
-               implies(r.writes_cr2 && raising(stim),
-                       ule(stim.address, r.cr2) && ule(r.cr2, stim.address + stim.span));
+               implies(r.writes_cr2 && delivering(stim), ule(stim.push_low, r.cr2) && ule(r.cr2, stim.push_high)) &&
+               implies(r.writes_cr2 && raising(stim), ule(stim.address, r.cr2) && ule(r.cr2, stim.address + stim.span));
     }
 };
 
@@ -92,8 +88,8 @@ struct XcpI10 {
 };
 
 struct XcpI11 {
-    static constexpr InvariantInfo info = {
-        "XCP-I11", "A handler that changes CPL never runs on the stack that it found"};
+    static constexpr InvariantInfo info = {"XCP-I11",
+                                           "A handler that changes CPL never runs on the stack that it found"};
     FAULTLINE_HOLDS {
         return implies(is(r, result::delivered) && r.cpl != pre.cpl,
                        r.pushes_stack && (r.ss == stim.new_ss || r.ss == r.cpl));

@@ -255,6 +255,7 @@ private:
     void real_address_mode() {
         if (out_.decide(stim_.gate_outside)) return meet(Second::Contributory, general_protection, 0);
         if (out_.decide(stim_.sp_out_of_range)) return meet(Second::Contributory, stack_fault, 0);
+        out_.when(stim_.sp_edge && may(Alternative::Xcp251), [&] { meet(Second::Contributory, stack_fault, 0); });
         Outcome o = in_handler(2, false, pre_.sp);
         o.response.frame &= 0xFFFF;
         o.response.if_ = false;

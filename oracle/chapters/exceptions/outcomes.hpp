@@ -45,11 +45,12 @@ enum class Alternative : std::uint8_t {
     Xcp010,
     Xcp245,
     Xcp228,
+    Xcp251,
     Count
 };
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Alternative::Count)> alternative_ids = {
-    "XCP-147", "XCP-117", "XCP-158", "XCP-041", "XCP-190", "XCP-192", "XCP-199", "XCP-241",
-    "XCP-242", "XCP-059", "XCP-244", "XCP-222", "XCP-008", "XCP-010", "XCP-245", "XCP-228"};
+    "XCP-147", "XCP-117", "XCP-158", "XCP-041", "XCP-190", "XCP-192", "XCP-199", "XCP-241", "XCP-242",
+    "XCP-059", "XCP-244", "XCP-222", "XCP-008", "XCP-010", "XCP-245", "XCP-228", "XCP-251"};
 
 /// Fills `out` with what is right; never empty for a valid stimulus. `without` leaves one alternative out (tests).
 void outcomes(const Pre<Judging>& pre, const Stimulus<Judging>& stim, Outcomes& out,

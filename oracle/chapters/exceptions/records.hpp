@@ -88,6 +88,7 @@ struct Stimulus {
                              (Bits, new_sp), (Bits, new_ss),  // as the TSS has them (IST, RSPn, or ESPn and SSn)
                              (Bool, ss_outside), (Bool, ss_writable), (Bits, ss_dpl), (Bool, ss_present),
                              (Bool, sp_out_of_range),  // not canonical; the frame does not fit the segment's limit
+                             (Bool, sp_edge),          // real mode: SP wraps from 0 to FFFEh between two of the pushes
                              (Bool, push_misaligned),  // under CR0.AM, EFLAGS.AC, with a handler at CPL 3
                              (Bool, push_page), (Bool, push_present),
                              (Bits, push_address),  // first byte that paging refuses of the first such push

@@ -26,8 +26,8 @@ inline constexpr auto rules = boost::hana::tuple_t<
     Xcp246, Xcp247, Xcp068, Xcp248, Xcp249, Xcp081, Xcp250,
     // stack
     Xcp049, Xcp193, Xcp050, Xcp051, Xcp194, Xcp195, Xcp196, Xcp052, Xcp197, Xcp053, Xcp198, Xcp054, Xcp061, Xcp062,
-    Xcp200, Xcp199, Xcp241, Xcp242, Xcp044, Xcp202, Xcp058, Xcp201, Xcp203, Xcp059, Xcp057, Xcp060, Xcp204, Xcp205,
-    Xcp206, Xcp210,
+    Xcp200, Xcp199, Xcp241, Xcp242, Xcp251, Xcp044, Xcp202, Xcp058, Xcp201, Xcp203, Xcp059, Xcp057, Xcp060, Xcp204,
+    Xcp205, Xcp206, Xcp210,
     // frame
     Xcp207, Xcp208, Xcp028, Xcp085, Xcp029, Xcp056, Xcp055, Xcp209, Xcp211, Xcp212, Xcp213, Xcp214, Xcp215,
     // flags

@@ -328,8 +328,9 @@ typename D::Bool deliver_possible(const Pre<D>& pre, const Stimulus<D>& stim) {
            ule(stim.new_ss, Bits(0xFFFF)) && ule(stim.watched, Bits(15)) &&
            implies(!in_long_mode(pre), stim.gate_ist == 0 && ule(stim.new_sp, Bits(0xFFFFFFFF))) &&
            implies(in_real_mode(pre), !stim.target_out_of_range && !stim.push_page) &&
+           implies(stim.sp_edge, in_real_mode(pre) && !stim.sp_out_of_range) &&
            implies(stim.slot_edge, in_protected_mode(pre) && !stim.slot_outside) &&
-           implies(stim.push_misaligned, in_protected_mode(pre) && stim.cs_conforming && pre.cpl == 3 && pre.ac) &&
+           implies(stim.push_misaligned, in_protected_mode(pre) && !inward(pre, stim) && pre.cpl == 3 && pre.ac) &&
            implies(stim.push_page, ule(stim.push_low, stim.push_address) && ule(stim.push_address, stim.push_high));
 }
 /// The states and stimuli the chapter speaks about; everything is proved under it.

@@ -166,11 +166,20 @@ struct Xcp242 : RuleBase {
     FAULTLINE_ALLOWS { return ends_in_contributory(stim, r, vec::ts) && code_is<D>(r, pre.tr & 0xFFFC); }
 };
 
+struct Xcp251 : RuleBase {
+    static constexpr RuleInfo info = free(
+        "XCP-251", "In real mode a frame may count as too large for a stack pointer that would wrap between its pushes",
+        INTN " (tests room for all six bytes at once, PUSH for each word)");
+    using excepts = Excepts<Xcp011, Xcp012, Xcp015, Xcp019, Xcp186, Xcp187>;
+    FAULTLINE_APPLIES { return ss_ok(pre, stim) && in_real_mode(pre) && stim.sp_edge; }
+    FAULTLINE_ALLOWS { return ends_in_contributory(stim, r, vec::ss); }
+};
+
 struct Xcp044 : RuleBase {
     static constexpr RuleInfo info =
-        arch("XCP-044", "A conforming handler, and one of the same privilege, keeps CPL", INTN);
+        arch("XCP-044", "A conforming handler, one of the same privilege, and any in real mode, keeps CPL", INTN);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return delivering(stim) && !in_real_mode(pre) && !inward(pre, stim); }
+    FAULTLINE_APPLIES { return delivering(stim) && !inward(pre, stim); }
     FAULTLINE_ALLOWS { return implies(is(r, result::delivered), r.cpl == pre.cpl); }
 };
 
