@@ -18,7 +18,7 @@ public:
         : stage_(stage), ram_(std::move(ram)), machine_(std::move(machine)) {}
 
     void run(const guest::Image& image) override {
-        for (const guest::MemoryRange& range : guest::restored_ranges)
+        for (const guest::MemoryRange& range : guest::restored_ranges(guest::Mode::Long64))
             std::memcpy(ram_.bytes().data() + range.begin, stage_.memory.data() + range.begin, range.size);
         guest::apply(image, ram_.bytes());
         constexpr std::uint64_t yes = 1;

@@ -42,7 +42,7 @@ public:
     bool run(const guest::Image& image) override {
         image_ = &image;
         uc_context_restore(engine_, context_);
-        for (const guest::MemoryRange& range : guest::restored_ranges)
+        for (const guest::MemoryRange& range : guest::restored_ranges(guest::Mode::Long64))
             uc_mem_write(engine_, range.begin, stage_.memory.data() + range.begin, range.size);
         uc_mem_write(engine_, layout::code, image.code.data(), image.code_size + 2u);
         uc_mem_write(engine_, image.params.entry_frame.rsp, image.stack.data(),

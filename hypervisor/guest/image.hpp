@@ -38,6 +38,8 @@ struct Params {
     /// 1: the backend puts `gpr` into the vCPU before the entry and takes the final values out of it, RAX, RCX, RDX
     /// and RSP excepted; prologue and epilogue leave the others alone. A backend's own choice: 0 in an image.
     std::uint64_t gprs_by_backend = 0;
+    std::uint64_t reload = 0;  ///< 1: the prologue loads CR0 and TR, the epilogue puts the stage's back
+    std::uint64_t cr0 = 0;     ///< with `reload` only; TR's descriptor is a patch of the image
 };
 
 inline constexpr std::uint64_t skip_table = layout::params + 0x400;  ///< one byte per code byte

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "hypervisor/guest/stage/identify.hpp"
 #include "hypervisor/guest/stage/memory.hpp"
@@ -44,10 +46,18 @@ constexpr std::array<std::pair<std::size_t, __u64 kvm_regs::*>, 12> carried_regi
     {15, &kvm_regs::r15},
 }};
 
+/// A stage's own machine: cases of several modes come in any order, and a switch of stage would cost a machine.
+struct Guest {
+    const guest::Stage* stage;
+    Mapping ram{layout::ram_size, -1};
+    std::optional<Machine> machine{};
+    Condition condition = Condition::Broken;
+};
+
 class KvmBackend final : public guest::Backend {
 public:
-    KvmBackend(guest::Subject subject, Descriptor kvm, Mapping ram, Options options)
-        : subject_(std::move(subject)), kvm_(std::move(kvm)), options_(options), ram_(std::move(ram)) {}
+    KvmBackend(guest::Subject subject, Descriptor kvm, Options options)
+        : subject_(std::move(subject)), kvm_(std::move(kvm)), options_(options) {}
 
     const guest::Subject& subject() const override { return subject_; }
     const guest::Features& features() const override { return features_; }
@@ -61,7 +71,8 @@ private:
     /// One way out of the guest: the run's outcome, or nothing when it goes on.
     using Answer = std::optional<Outcome>;
 
-    tl::expected<void, guest::Unavailable> restore(const guest::Stage& stage);
+    tl::expected<void, guest::Unavailable> enter(const guest::Stage& stage);
+    tl::expected<void, guest::Unavailable> restore();
     Outcome execute(kvm_regs registers, guest::Wake wake, std::string& detail);
     Condition condition_after(Outcome outcome);
     Answer answer_failure(const Watch& watch, std::string& detail) const;
@@ -69,59 +80,69 @@ private:
     Answer answer_io();
     Answer answer_halt(guest::Wake wake);
     bool in_stage_text(std::uint64_t rip) const {
-        return rip >= stage_->symbols.text_begin && rip <= stage_->symbols.text_end;
+        return rip >= guest_->stage->symbols.text_begin && rip <= guest_->stage->symbols.text_end;
     }
 
     guest::Subject subject_;
     guest::Features features_;
     Descriptor kvm_;
     Options options_;
-    Mapping ram_;
-    std::optional<Machine> machine_;
-    const guest::Stage* stage_ = nullptr;  ///< what memory and machine were made for
-    Condition condition_ = Condition::Broken;
-    bool woken_ = false;  ///< this run was sent an interrupt or NMI
+    std::vector<std::unique_ptr<Guest>> guests_;
+    Guest* guest_ = nullptr;  ///< of the current run
+    bool woken_ = false;      ///< this run was sent an interrupt or NMI
 };
 
-tl::expected<void, guest::Unavailable> KvmBackend::restore(const guest::Stage& stage) {
-    if (stage_ != &stage) condition_ = Condition::Broken;
+/// Makes the machine of this stage the current one, as new.
+tl::expected<void, guest::Unavailable> KvmBackend::enter(const guest::Stage& stage) {
+    if (guest_ == nullptr || guest_->stage != &stage) {
+        auto found = std::ranges::find_if(guests_, [&](const auto& one) { return one->stage == &stage; });
+        if (found == guests_.end()) found = guests_.insert(found, std::make_unique<Guest>(Guest{&stage}));
+        guest_ = found->get();
+        if (!guest_->ram.valid()) return tl::unexpected(guest::Unavailable{"no memory for the guest"});
+    }
+    return restore();
+}
+
+tl::expected<void, guest::Unavailable> KvmBackend::restore() {
+    const guest::Stage& stage = *guest_->stage;
     const auto pristine = std::span<const std::uint8_t>(stage.memory);
+    const auto ram = guest_->ram.bytes();
     const auto copy = [&](std::uint64_t begin, std::uint64_t size) {
-        std::memcpy(ram_.bytes().data() + begin, pristine.data() + begin, size);
+        std::memcpy(ram.data() + begin, pristine.data() + begin, size);
     };
-    if (condition_ == Condition::Orderly) {
-        for (const auto& range : guest::restored_ranges) copy(range.begin, range.size);
+    if (guest_->condition == Condition::Orderly) {
+        for (const auto& range : guest::restored_ranges(stage.mode)) copy(range.begin, range.size);
         return {};
     }
     constexpr std::uint64_t tables = layout::page_tables, tables_size = layout::gdt - layout::page_tables;
-    const bool tables_whole = std::memcmp(ram_.bytes().data() + tables, pristine.data() + tables, tables_size) == 0;
+    const bool tables_whole = stage.mode != guest::Mode::Real16 &&
+                              std::memcmp(ram.data() + tables, pristine.data() + tables, tables_size) == 0;
     copy(0, tables_whole ? guest::mapped_end : pristine.size());
-    if (condition_ == Condition::Broken) {
+    if (guest_->condition == Condition::Broken) {
         // The old one goes first: two at a time would need twice the kernel's memory.
-        machine_.reset();
-        auto machine = Machine::create(kvm_, ram_.bytes(), stage);
+        guest_->machine.reset();
+        auto machine = Machine::create(kvm_, ram, stage);
         if (!machine) return tl::unexpected(machine.error());
-        machine_ = std::move(*machine);
-        stage_ = &stage;
-    } else if (auto done = machine_->reset(stage); !done) {
+        guest_->machine = std::move(*machine);
+    } else if (auto done = guest_->machine->reset(stage); !done) {
         return done;
     }
-    condition_ = Condition::Orderly;
+    guest_->condition = Condition::Orderly;
     return {};
 }
 
 tl::expected<void, guest::Unavailable> KvmBackend::refresh() {
-    condition_ = Condition::Broken;
-    return stage_ == nullptr ? tl::expected<void, guest::Unavailable>{} : restore(*stage_);
+    for (const auto& one : guests_) one->condition = Condition::Broken;
+    return guest_ == nullptr ? tl::expected<void, guest::Unavailable>{} : restore();
 }
 
 tl::expected<void, guest::Unavailable> KvmBackend::identify(const guest::Stage& stage) {
-    if (auto ready = restore(stage); !ready) return ready;
+    if (auto ready = enter(stage); !ready) return ready;
     std::string detail;
     const Outcome outcome = execute({.rip = stage.symbols.identify}, guest::Wake::None, detail);
     if (outcome != Outcome::Completed && outcome != Outcome::WildRip)
         return tl::unexpected(guest::Unavailable{"the vCPU could not run the stage's CPUID probe: " + detail});
-    features_ = guest::features_of(ram_.bytes());
+    features_ = guest::features_of(guest_->ram.bytes());
     using Execution = guest::Features::Execution;
     if (subject_.module == "kvm_intel" || subject_.module == "kvm_amd") {
         features_.cpl0 = features_.cpl3 = Execution::Silicon;
@@ -138,23 +159,24 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.count = 0;
     tape.detail.clear();
     auto ready = start_watchdog();
-    if (ready) ready = restore(*image.stage);
+    if (ready) ready = enter(*image.stage);
     if (!ready) {
         tape.outcome = Outcome::EntryFailure;
         tape.detail = ready.error().reason;
-        condition_ = Condition::Broken;
+        if (guest_ != nullptr) guest_->condition = Condition::Broken;
         return;
     }
-    guest::apply(image, ram_.bytes());
+    guest::apply(image, guest_->ram.bytes());
     constexpr std::uint64_t yes = 1;
-    std::memcpy(ram_.bytes().data() + layout::params + offsetof(guest::Params, gprs_by_backend), &yes, sizeof yes);
+    std::memcpy(guest_->ram.bytes().data() + layout::params + offsetof(guest::Params, gprs_by_backend), &yes,
+                sizeof yes);
     kvm_regs registers{.rip = image.stage->entry};
     for (const auto& [gpr, field] : carried_registers) registers.*field = image.params.gpr[gpr];
 
     tape.outcome = execute(registers, image.wake, tape.detail);
-    guest::parse_tape(ram_.bytes(), image.mode, tape);
-    guest::remove_patches(image, ram_.bytes());
-    const kvm_regs& last = machine_->registers();
+    guest::parse_tape(guest_->ram.bytes(), image.mode, tape);
+    guest::remove_patches(image, guest_->ram.bytes());
+    const kvm_regs& last = guest_->machine->registers();
     if (tape.outcome != Outcome::Completed)
         tape.stop_rip = last.rip;
     else
@@ -164,13 +186,13 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
 Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& detail) {
     registers.rsp = layout::rsp0_top;
     registers.rflags = guest::rflags::fixed1;
-    machine_->set_registers(registers);
-    kvm_run& exit = machine_->exit();
+    guest_->machine->set_registers(registers);
+    kvm_run& exit = guest_->machine->exit();
     woken_ = false;
     const Watch watch(exit.immediate_exit, options_.time_limit);
     Answer outcome;
-    while (!outcome) outcome = machine_->enter() ? answer_exit(wake, detail) : answer_failure(watch, detail);
-    condition_ = condition_after(*outcome);
+    while (!outcome) outcome = guest_->machine->enter() ? answer_exit(wake, detail) : answer_failure(watch, detail);
+    guest_->condition = condition_after(*outcome);
     return *outcome;
 }
 
@@ -182,7 +204,7 @@ Condition KvmBackend::condition_after(Outcome outcome) {
         case Outcome::EntryFailure: return Condition::Broken;
         // An instruction that KVM could not emulate leaves a sound vCPU before it.
         case Outcome::InternalError: {
-            const kvm_run& exit = machine_->exit();
+            const kvm_run& exit = guest_->machine->exit();
             const bool emulation =
                 exit.exit_reason == KVM_EXIT_INTERNAL_ERROR && exit.internal.suberror == KVM_INTERNAL_ERROR_EMULATION;
             return emulation ? Condition::Wild : Condition::Broken;
@@ -198,7 +220,7 @@ KvmBackend::Answer KvmBackend::answer_failure(const Watch& watch, std::string& d
 }
 
 KvmBackend::Answer KvmBackend::answer_exit(guest::Wake wake, std::string& detail) {
-    kvm_run& exit = machine_->exit();
+    kvm_run& exit = guest_->machine->exit();
     switch (exit.exit_reason) {
         case KVM_EXIT_IO: return answer_io();
         case KVM_EXIT_HLT: return answer_halt(wake);
@@ -221,13 +243,13 @@ KvmBackend::Answer KvmBackend::answer_exit(guest::Wake wake, std::string& detail
 
 /// Ports read as zeros and swallow what is written, but the exit port tells how the stage ended the run.
 KvmBackend::Answer KvmBackend::answer_io() {
-    kvm_run& exit = machine_->exit();
+    kvm_run& exit = guest_->machine->exit();
     std::uint8_t* data = reinterpret_cast<std::uint8_t*>(&exit) + exit.io.data_offset;
     if (exit.io.direction == KVM_EXIT_IO_IN) {
         std::memset(data, 0, std::size_t{exit.io.size} * exit.io.count);
         return std::nullopt;
     }
-    if (exit.io.port != layout::exit_port || !in_stage_text(machine_->registers().rip)) return std::nullopt;
+    if (exit.io.port != layout::exit_port || !in_stage_text(guest_->machine->registers().rip)) return std::nullopt;
     switch (static_cast<ExitCode>(*data)) {
         case ExitCode::Completed:
         case ExitCode::Identified: return Outcome::Completed;
@@ -241,12 +263,12 @@ KvmBackend::Answer KvmBackend::answer_io() {
 KvmBackend::Answer KvmBackend::answer_halt(guest::Wake wake) {
     // A trap on the HLT ends the halt without anyone's help. Sending the wake too would leave it to chance when it
     // is taken, because an emulating module looks for events only now and then.
-    if (machine_->exception_waiting()) return std::nullopt;
+    if (guest_->machine->exception_waiting()) return std::nullopt;
     if (wake == guest::Wake::None) return Outcome::Halted;
-    if (wake == guest::Wake::Interrupt && !machine_->exit().if_flag) return Outcome::Halted;
+    if (wake == guest::Wake::Interrupt && !guest_->machine->exit().if_flag) return Outcome::Halted;
     woken_ = true;
-    const bool sent =
-        wake == guest::Wake::Nmi ? machine_->inject_nmi() : machine_->inject_interrupt(guest::wake_vector);
+    const bool sent = wake == guest::Wake::Nmi ? guest_->machine->inject_nmi()
+                                               : guest_->machine->inject_interrupt(guest::wake_vector);
     return sent ? Answer{} : Outcome::Halted;
 }
 
@@ -258,9 +280,7 @@ tl::expected<std::unique_ptr<guest::Backend>, guest::Unavailable> make_kvm_backe
     auto kvm = open_kvm();
     if (!kvm) return tl::unexpected(kvm.error());
     const auto* stage = guest::stage_of(guest::World::Bare, guest::Mode::Long64);
-    Mapping ram(layout::ram_size, -1);
-    if (!ram.valid()) return tl::unexpected(guest::Unavailable{"no memory for the guest"});
-    auto backend = std::make_unique<KvmBackend>(std::move(*subject), std::move(*kvm), std::move(ram), options);
+    auto backend = std::make_unique<KvmBackend>(std::move(*subject), std::move(*kvm), options);
     if (auto started = start_watchdog(); !started) return tl::unexpected(started.error());
     if (auto identified = backend->identify(*stage); !identified) return tl::unexpected(identified.error());
     return backend;

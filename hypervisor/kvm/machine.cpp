@@ -102,6 +102,10 @@ tl::expected<Machine, guest::Unavailable> Machine::create(const Descriptor& kvm,
     if (request_from(machine.vm_, KVM_SET_USER_MEMORY_REGION, &region) != 0)
         return tl::unexpected(failed("KVM_SET_USER_MEMORY_REGION"));
 
+    // Old Intel processors run real mode in a task of their own, for which kvm_intel wants three pages. Others need
+    // none, and may refuse.
+    request_from(machine.vm_, KVM_SET_TSS_ADDR, 0xFFFB'D000ul);
+
     machine.vcpu_ = Descriptor(request_from(machine.vm_, KVM_CREATE_VCPU, 0));
     if (!machine.vcpu_.valid()) return tl::unexpected(failed("KVM_CREATE_VCPU"));
     const int run_size = request_from(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);

@@ -2,14 +2,23 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+
+#include "hypervisor/guest/stage/tables.hpp"
 
 namespace faultline::guest {
 namespace {
 
-constexpr std::uint64_t Record::*record_fields[] = {
-    &Record::vector,     &Record::error, &Record::rip,      &Record::cs,      &Record::rflags, &Record::rsp,
-    &Record::ss,         &Record::cr2,   &Record::rcx,      &Record::dr6,     &Record::dr7,    &Record::handler_flags,
-    &Record::handler_ss, &Record::frame, &Record::reserved, &Record::complete};
+struct Field {
+    std::uint64_t Record::*field;
+    bool optional = false;  ///< a complete record may lack it
+};
+constexpr Field record_fields[] = {{&Record::vector},     {&Record::error},     {&Record::rip},
+                                   {&Record::cs},         {&Record::rflags},    {&Record::rsp},
+                                   {&Record::ss},         {&Record::cr2, true}, {&Record::rcx},
+                                   {&Record::dr6, true},  {&Record::dr7, true}, {&Record::handler_flags},
+                                   {&Record::handler_ss}, {&Record::frame},     {&Record::reserved, true},
+                                   {&Record::complete}};
 static_assert(std::size(record_fields) * 8 == sizeof(Record));
 
 }  // namespace
@@ -40,9 +49,30 @@ void remove_patches(const Image& image, std::span<std::uint8_t> guest_memory) {
 Record unwritten_record(Mode stage) {
     Record record;
     if (!long_mode(stage))
-        for (const auto field : record_fields) record.*field &= 0xFFFF'FFFF;
+        for (const auto& [field, optional] : record_fields) record.*field &= 0xFFFF'FFFF;
     record.handler_ss &= 0xFFFF;
     return record;
+}
+
+std::span<const MemoryRange> restored_ranges(Mode mode) {
+    static constexpr MemoryRange ranges[] = {
+        {layout::tape, sizeof(RawTape)},
+        {layout::rsp0_top - 0x100, 0x100},
+        {layout::ist2_top - 0x100, 0x100},
+        {layout::code + layout::code_limit, layout::page - layout::code_limit},
+        {layout::stack_bottom, 2 * layout::page},
+        {layout::data, layout::data_size},
+        {layout::supervisor, layout::page},
+        // Task switches save the old task and mark descriptors busy.
+        {layout::gdt, layout::gdt_bytes},
+        {layout::tss, tss::task_limit + 1},
+        {layout::tss_a, tss::task_limit + 1},
+        {layout::tss_b, tss::task_limit + 1},
+    };
+    // Without paging and with a stack segment of its own choice, a program reaches all of it.
+    static constexpr MemoryRange everything[] = {{0, layout::ram_size}};
+    if (mode == Mode::Real16) return everything;
+    return std::span(ranges).first(std::size(ranges) - (mode == Mode::Prot32 ? 0 : 4));
 }
 
 void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tape) {
@@ -54,12 +84,9 @@ void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tap
     tape.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(count, tape_capacity));
     std::memcpy(tape.records.data(), raw + offsetof(RawTape, records), tape.count * sizeof(Record));
     const Record unwritten = unwritten_record(mode);
-    for (Record& record : std::span(tape.records).first(tape.count)) {
-        if (!long_mode(mode))
-            for (const auto field : record_fields)
-                if (record.*field == unwritten.*field) record.*field = not_recorded;
-        if (record.handler_ss == unwritten.handler_ss) record.handler_ss = not_recorded;
-    }
+    for (Record& record : std::span(tape.records).first(tape.count))
+        for (const auto& [field, optional] : record_fields)
+            if ((optional || record.complete != 1) && record.*field == unwritten.*field) record.*field = not_recorded;
     std::memcpy(&tape.final, raw + offsetof(RawTape, final), sizeof tape.final);
 }
 

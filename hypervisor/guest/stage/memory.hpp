@@ -31,17 +31,10 @@ struct MemoryRange {
     std::uint64_t begin, size;
 };
 
-/// All that a run which reached the epilogue can have changed, besides what `apply` writes: restoring these
-/// ranges from Stage::memory makes the machine's memory as new. A run that ended otherwise may have
+/// All that a run which reached the epilogue can have changed, besides what `apply` writes and the places of patches:
+/// restoring these ranges from Stage::memory makes the machine's memory as new. A run that ended otherwise may have
 /// written anywhere.
-inline constexpr std::array<MemoryRange, 6> restored_ranges{{
-    {layout::tape, sizeof(RawTape)},
-    {layout::rsp0_top - 0x100, 0x100},
-    {layout::code + layout::code_limit, layout::page - layout::code_limit},
-    {layout::stack_bottom, 2 * layout::page},
-    {layout::data, layout::data_size},
-    {layout::supervisor, layout::page},
-}};
+std::span<const MemoryRange> restored_ranges(Mode mode);
 
 /// The stage's page tables map no physical address from here up: while they are whole, nobody can write there.
 inline constexpr std::uint64_t mapped_end = layout::supervisor + layout::page;

@@ -7,6 +7,7 @@
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/stage/identify.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
+#include "hypervisor/guest/stage/tables.hpp"
 #include "hypervisor/guest/tape.hpp"
 
 namespace {
@@ -23,7 +24,12 @@ int main() {
     define("EXIT_PORT", layout::exit_port);
     define("CODE", layout::code);
     define("SKIP_TABLE", skip_table);
-    define("STAGE_CR4", stage_cr4);
+    define("CR4_PAE", stage_cr4);
+    define("STAGE_CR0", stage_cr0);
+    define("TR", layout::tr);
+    define("GDT_TR", layout::gdt + layout::tr);
+    define("TR_AVAILABLE_LOW", descriptor_bits(available_tr(tss::limit)) & 0xFFFF'FFFF);
+    define("TR_AVAILABLE_HIGH", descriptor_bits(available_tr(tss::limit)) >> 32);
     define("DR6_RESET", dr::dr6_reset);
     define("DR7_RESET", dr::dr7_reset);
     define("DEBUGCTL_MSR", debugctl::msr);
@@ -51,6 +57,8 @@ int main() {
     PARAMS_FIELD("DB_CLEAR_DR6", db_clear_dr6);
     PARAMS_FIELD("FAULT_FLAGS_AND", fault_flags_and);
     PARAMS_FIELD("GPRS_BY_BACKEND", gprs_by_backend);
+    PARAMS_FIELD("RELOAD", reload);
+    PARAMS_FIELD("CR0", cr0);
 
     constexpr std::uint64_t final_state = layout::tape + offsetof(RawTape, final);
 #define FINAL_FIELD(name, field) define("FINAL_" name, final_state + offsetof(Final, field))

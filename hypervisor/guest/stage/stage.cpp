@@ -9,41 +9,47 @@
 #include "hypervisor/guest/stage/tables.hpp"
 #include "hypervisor/guest/tape.hpp"
 
-// bare_long64.S
+// What a stage's assembler text calls its places.
 extern "C" {
-#define FAULTLINE_PLACE(name) extern const std::uint8_t faultline_bare_long64_##name[]
-FAULTLINE_PLACE(text_begin);
-FAULTLINE_PLACE(stubs);
-FAULTLINE_PLACE(syscall_entry);
-FAULTLINE_PLACE(prologue);
-FAULTLINE_PLACE(epilogue_begin);
-FAULTLINE_PLACE(epilogue_read_dr7);
-FAULTLINE_PLACE(epilogue_end);
-FAULTLINE_PLACE(identify);
-FAULTLINE_PLACE(text_end);
-#undef FAULTLINE_PLACE
+#define FAULTLINE_PLACE(stage, name) extern const std::uint8_t faultline_bare_##stage##_##name[];
+#define FAULTLINE_PLACES(stage)               \
+    FAULTLINE_PLACE(stage, text_begin)        \
+    FAULTLINE_PLACE(stage, stubs)             \
+    FAULTLINE_PLACE(stage, syscall_entry)     \
+    FAULTLINE_PLACE(stage, prologue)          \
+    FAULTLINE_PLACE(stage, epilogue_begin)    \
+    FAULTLINE_PLACE(stage, epilogue_read_dr7) \
+    FAULTLINE_PLACE(stage, epilogue_end)      \
+    FAULTLINE_PLACE(stage, text_end)
+FAULTLINE_PLACES(long64)
+FAULTLINE_PLACE(long64, identify)
+FAULTLINE_PLACES(prot32)
 }
 
 namespace faultline::guest {
 namespace {
 
-std::uint64_t guest_address(const std::uint8_t* place) {
-    return layout::text + static_cast<std::uint64_t>(place - faultline_bare_long64_text_begin);
+struct Text {
+    const std::uint8_t* bytes;
+    StageSymbols symbols;
+};
+
+std::uint64_t address_in(const std::uint8_t* text, const std::uint8_t* place) {
+    return layout::text + static_cast<std::uint64_t>(place - text);
 }
 
-StageSymbols symbols() {
-    return {
-        .prologue = guest_address(faultline_bare_long64_prologue),
-        .identify = guest_address(faultline_bare_long64_identify),
-        .stubs = guest_address(faultline_bare_long64_stubs),
-        .syscall_entry = guest_address(faultline_bare_long64_syscall_entry),
-        .epilogue_read_dr7 = guest_address(faultline_bare_long64_epilogue_read_dr7),
-        .epilogue_begin = guest_address(faultline_bare_long64_epilogue_begin),
-        .epilogue_end = guest_address(faultline_bare_long64_epilogue_end),
-        .text_begin = layout::text,
-        .text_end = guest_address(faultline_bare_long64_text_end),
-    };
-}
+#define FAULTLINE_ADDRESS(stage, name) address_in(faultline_bare_##stage##_text_begin, faultline_bare_##stage##_##name)
+#define FAULTLINE_TEXT(stage)                                                                         \
+    Text {                                                                                            \
+        faultline_bare_##stage##_text_begin, {                                                        \
+            .prologue = FAULTLINE_ADDRESS(stage, prologue), .stubs = FAULTLINE_ADDRESS(stage, stubs), \
+            .syscall_entry = FAULTLINE_ADDRESS(stage, syscall_entry),                                 \
+            .epilogue_read_dr7 = FAULTLINE_ADDRESS(stage, epilogue_read_dr7),                         \
+            .epilogue_begin = FAULTLINE_ADDRESS(stage, epilogue_begin),                               \
+            .epilogue_end = FAULTLINE_ADDRESS(stage, epilogue_end), .text_begin = layout::text,       \
+            .text_end = FAULTLINE_ADDRESS(stage, text_end),                                           \
+        }                                                                                             \
+    }
 
 using Memory = std::vector<std::uint8_t>;
 
@@ -52,18 +58,15 @@ void put(Memory& memory, std::uint64_t address, T value) {
     std::memcpy(memory.data() + address, &value, sizeof value);
 }
 
-// AMD APM vol 2, "Long-Mode Page Translation": bits of every level's entries.
 namespace pte {
 constexpr std::uint64_t present = 1, writable = 2, user = 4, accessed = 0x20, dirty = 0x40;
-}
+constexpr std::uint64_t table = present | writable | user | accessed;
+}  // namespace pte
 
-void put_page_tables(Memory& memory) {
-    constexpr std::uint64_t table = pte::present | pte::writable | pte::user | pte::accessed;
-    constexpr std::uint64_t pml4 = layout::page_tables, pdpt = pml4 + layout::page, pd = pdpt + layout::page,
-                            pt = pd + layout::page;
-    put(memory, pml4, pdpt | table);
-    put(memory, pdpt, pd | table);
-    put(memory, pd, pt | table);
+/// The last level, which maps every page of RAM as page_access says. Bits of an entry: AMD APM vol 2, "Long-Mode Page
+/// Translation" and "Legacy-Mode Page Translation", the same for both.
+template <typename Entry>
+void put_page_table(Memory& memory, std::uint64_t table) {
     for (std::uint64_t page = 0; page < layout::ram_size; page += layout::page) {
         const PageAccess access = page_access(page);
         if (!access.present) continue;
@@ -71,7 +74,19 @@ void put_page_tables(Memory& memory) {
         std::uint64_t entry = page | pte::present | pte::accessed | pte::dirty;
         if (access.writable) entry |= pte::writable;
         if (access.user) entry |= pte::user;
-        put(memory, pt + page / layout::page * 8, entry);
+        put(memory, table + page / layout::page * sizeof(Entry), static_cast<Entry>(entry));
+    }
+}
+
+void put_page_tables(Memory& memory, Mode stage) {
+    constexpr std::uint64_t root = layout::page_tables;
+    if (long_mode(stage)) {
+        for (const std::uint64_t level : {root, root + layout::page, root + 2 * layout::page})
+            put(memory, level, (level + layout::page) | pte::table);
+        put_page_table<std::uint64_t>(memory, root + 3 * layout::page);
+    } else {
+        put(memory, root, static_cast<std::uint32_t>((root + layout::page) | pte::table));
+        put_page_table<std::uint32_t>(memory, root + layout::page);
     }
 }
 
@@ -80,10 +95,12 @@ void put_gdt(Memory& memory, Mode stage) {
         put(memory, layout::gdt + selector, gdt_entry(stage, selector));
 }
 
-void put_tss(Memory& memory) {
-    put(memory, layout::tss + tss::stack0, layout::rsp0_top);
-    put(memory, layout::tss + tss::ist1, layout::df_top);
-    put(memory, layout::tss + tss::ist2, layout::ist2_top);
+void put_tss(Memory& memory, Mode stage) {
+    put(memory, layout::tss + tss::stack0, stack0_bits(stage, layout::rsp0_top, layout::kernel_ss));
+    if (long_mode(stage)) {
+        put(memory, layout::tss + tss::ist1, layout::df_top);
+        put(memory, layout::tss + tss::ist2, layout::ist2_top);
+    }
     put(memory, layout::tss + tss::bitmap_offset, static_cast<std::uint16_t>(tss::bitmap));
     std::memset(memory.data() + layout::tss + tss::bitmap, 0xFF, tss::bitmap_size + 1);
     for (unsigned port = layout::first_port; port <= layout::last_allowed_port; ++port)
@@ -108,36 +125,41 @@ void put_tape(Memory& memory, Mode stage) {
     put(memory, layout::tape, tape);
 }
 
-Stage build_bare_long64() {
+Stage build(Mode mode, const Text& text) {
     Stage stage;
+    stage.mode = mode;
     stage.memory.resize(layout::ram_size);
-    put_page_tables(stage.memory);
-    put_gdt(stage.memory, stage.mode);
-    put_tss(stage.memory);
-    put_idts(stage.memory, stage.mode);
+    put_page_tables(stage.memory, mode);
+    put_gdt(stage.memory, mode);
+    put_tss(stage.memory, mode);
+    put_idts(stage.memory, mode);
     put_initial_data(stage.memory, layout::data, layout::data_size);
     put_initial_data(stage.memory, layout::readonly, layout::page);
     put_initial_data(stage.memory, layout::supervisor, layout::page);
-    put_tape(stage.memory, stage.mode);
+    put_tape(stage.memory, mode);
+    std::memcpy(stage.memory.data() + layout::text, text.bytes, text.symbols.text_end - text.symbols.text_begin);
 
-    stage.symbols = symbols();
-    std::memcpy(stage.memory.data() + layout::text, faultline_bare_long64_text_begin,
-                stage.symbols.text_end - stage.symbols.text_begin);
-
+    stage.symbols = text.symbols;
     stage.entry = stage.symbols.prologue;
     stage.cr0 = stage_cr0;
     stage.cr3 = layout::page_tables;
-    stage.cr4 = stage_cr4;
-    stage.efer = stage_efer;
-    stage.cs = segment_of(stage.mode, layout::kernel_cs);
-    stage.ss = segment_of(stage.mode, layout::kernel_ss);
+    stage.cs = segment_of(mode, layout::kernel_cs);
+    stage.ss = segment_of(mode, layout::kernel_ss);
     // DPL 3, so that IRET to CPL3 does not null them.
-    stage.ds = stage.es = stage.fs = stage.gs = segment_of(stage.mode, layout::user_ss);
-    stage.tr = segment_of(stage.mode, layout::tr);
+    stage.ds = stage.es = stage.fs = stage.gs = segment_of(mode, layout::user_ss);
+    stage.tr = segment_of(mode, layout::tr);
     stage.gdt_base = layout::gdt;
     stage.gdt_limit = layout::gdt_bytes - 1;
     stage.idt_base = layout::idt_dpl0;
-    stage.idt_limit = 0xFFF;
+    stage.idt_limit = static_cast<std::uint16_t>(256 * gate_size(mode) - 1);
+    return stage;
+}
+
+Stage build_bare_long64() {
+    Stage stage = build(Mode::Long64, FAULTLINE_TEXT(long64));
+    stage.symbols.identify = FAULTLINE_ADDRESS(long64, identify);
+    stage.cr4 = stage_cr4;
+    stage.efer = stage_efer;
     stage.star = std::uint64_t{layout::user_ss - 8} << 48 | std::uint64_t{layout::kernel_cs} << 32;
     stage.lstar = stage.symbols.syscall_entry;
     stage.sfmask = stage_sfmask;
@@ -147,8 +169,20 @@ Stage build_bare_long64() {
 }  // namespace
 
 const Stage* stage_of(World world, Mode mode) {
-    static const Stage bare_long64 = build_bare_long64();
-    return world == World::Bare && long_mode(mode) ? &bare_long64 : nullptr;
+    if (world != World::Bare) return nullptr;
+    switch (mode) {
+        case Mode::Long64:
+        case Mode::Compat32: {
+            static const Stage stage = build_bare_long64();
+            return &stage;
+        }
+        case Mode::Prot32: {
+            static const Stage stage = build(mode, FAULTLINE_TEXT(prot32));
+            return &stage;
+        }
+        case Mode::Real16: break;
+    }
+    return nullptr;
 }
 
 }  // namespace faultline::guest

@@ -14,18 +14,25 @@
 namespace faultline::guest {
 namespace {
 
-const Stage& stage() { return *stage_of(World::Bare, Mode::Long64); }
+const Stage& stage(Mode mode = Mode::Long64) { return *stage_of(World::Bare, mode); }
 
 template <typename T>
-T get(std::uint64_t address) {
+T get(std::uint64_t address, Mode mode = Mode::Long64) {
     T value;
-    std::memcpy(&value, stage().memory.data() + address, sizeof value);
+    std::memcpy(&value, stage(mode).memory.data() + address, sizeof value);
     return value;
 }
 
 /// The page table entry in force for an address, by a walk through the tables.
-std::uint64_t entry_of(std::uint64_t address) {
-    std::uint64_t entry = stage().cr3;
+std::uint64_t entry_of(std::uint64_t address, Mode mode) {
+    std::uint64_t entry = stage(mode).cr3;
+    if (mode == Mode::Prot32) {
+        for (unsigned shift = 22; shift >= 12; shift -= 10) {
+            entry = get<std::uint32_t>((entry & ~0xFFFull) + (address >> shift & 0x3FF) * 4, mode);
+            if (!(entry & 1)) return 0;
+        }
+        return entry;
+    }
     for (unsigned shift = 39; shift >= 12; shift -= 9) {
         entry = get<std::uint64_t>((entry & ~0xFFFull) + (address >> shift & 0x1FF) * 8);
         if (!(entry & 1)) return 0;
@@ -68,16 +75,17 @@ TEST(Stage, PagesHaveTheLayoutsPermissions) {
         {layout::supervisor, present | writable},
         {mapped_end, 0},
     };
-    for (const auto& [address, permissions] : expected) {
-        const std::uint64_t entry = entry_of(address);
-        EXPECT_EQ(entry & (present | writable | user), permissions) << std::hex << address;
-        if (permissions) {
-            EXPECT_EQ(entry & ~0xFFFull, address & ~0xFFFull);
-            EXPECT_EQ(entry & accessed_and_dirty, accessed_and_dirty) << std::hex << address;
+    for (const Mode mode : {Mode::Long64, Mode::Prot32})
+        for (const auto& [address, permissions] : expected) {
+            const std::uint64_t entry = entry_of(address, mode);
+            EXPECT_EQ(entry & (present | writable | user), permissions) << std::hex << address;
+            if (permissions) {
+                EXPECT_EQ(entry & ~0xFFFull, address & ~0xFFFull);
+                EXPECT_EQ(entry & accessed_and_dirty, accessed_and_dirty) << std::hex << address;
+            }
         }
-    }
     for (std::uint64_t address = mapped_end; address < 0x20'0000; address += layout::page)
-        EXPECT_EQ(entry_of(address), 0u);
+        EXPECT_EQ(entry_of(address, Mode::Long64), 0u);
 }
 
 TEST(Stage, GatesLeadToTheirStubsAndOnlyDoubleFaultSwitchesStacks) {
@@ -107,28 +115,35 @@ TEST(Stage, PortsOutsideTheAllowedRangeAreDeniedAtCpl3) {
 /// AMD APM vol 2, "Code-Segment Descriptors", "Data-Segment Descriptors", "System Descriptors".
 TEST(Stage, GdtSaysWhatDescriptorOfSays) {
     using Kind = Descriptor::Kind;
-    EXPECT_EQ(stage().gdt_limit, layout::gdt_bytes - 1);
-    for (std::uint16_t selector = 0; selector < layout::gdt_bytes; selector += 8) {
-        SCOPED_TRACE(selector);
-        const auto bits = get<std::uint64_t>(layout::gdt + selector);
-        const auto bit = [bits](unsigned n) { return (bits >> n & 1) != 0; };
-        const auto expected = descriptor_of(Mode::Long64, selector);
-        if (expected.kind == Kind::None) {
-            EXPECT_EQ(bits, 0u);
-            continue;
+    for (const Mode mode : {Mode::Long64, Mode::Prot32})
+        for (std::uint16_t selector = 0; selector < layout::gdt_bytes; selector += 8) {
+            SCOPED_TRACE(testing::Message() << static_cast<int>(mode) << " " << selector);
+            EXPECT_EQ(stage(mode).gdt_limit, layout::gdt_bytes - 1);
+            const auto bits = get<std::uint64_t>(layout::gdt + selector, mode);
+            const auto bit = [bits](unsigned n) { return (bits >> n & 1) != 0; };
+            const auto expected = descriptor_of(mode, selector);
+            if (expected.kind == Kind::None) {
+                EXPECT_EQ(bits, 0u);
+                continue;
+            }
+            EXPECT_EQ(bits >> 45 & 3, expected.dpl);
+            EXPECT_EQ(bit(47), expected.present);
+            const bool system = expected.kind == Kind::Tss || expected.kind == Kind::TaskGate;
+            EXPECT_EQ(bit(44), !system);
+            if (expected.kind == Kind::TaskGate) {
+                EXPECT_EQ(bits >> 40 & 0xF, 5u);
+                EXPECT_EQ(bits >> 16 & 0xFFFF, expected.task);
+            }
+            if (expected.kind == Kind::Tss) EXPECT_EQ(bits >> 40 & 0xF, selector == layout::tr ? 0xBu : 9u);
+            if (system) continue;
+            EXPECT_EQ(bit(43), expected.kind == Kind::Code);
+            EXPECT_EQ(bit(41), expected.kind == Kind::Code ? expected.readable : expected.writable);
+            EXPECT_EQ(bit(42), expected.conforming);
+            EXPECT_EQ(bit(53), expected.long_code);
+            EXPECT_EQ(bit(54), !expected.long_code);
+            EXPECT_TRUE(bit(40)) << "accessed beforehand: loading it writes nothing";
+            EXPECT_EQ(((bits & 0xFFFF) | (bits >> 48 & 0xF) << 16) << 12 | 0xFFF, layout::segment_limit);
         }
-        EXPECT_EQ(bits >> 45 & 3, expected.dpl);
-        EXPECT_EQ(bit(47), expected.present);
-        EXPECT_EQ(bit(44), expected.kind != Kind::Tss);
-        if (expected.kind == Kind::Tss) continue;
-        EXPECT_EQ(bit(43), expected.kind == Kind::Code);
-        EXPECT_EQ(bit(41), expected.kind == Kind::Code ? expected.readable : expected.writable);
-        EXPECT_EQ(bit(42), expected.conforming);
-        EXPECT_EQ(bit(53), expected.long_code);
-        EXPECT_EQ(bit(54), !expected.long_code);
-        EXPECT_TRUE(bit(40)) << "accessed beforehand: loading it writes nothing";
-        EXPECT_EQ(((bits & 0xFFFF) | (bits >> 48 & 0xF) << 16) << 12 | 0xFFF, layout::segment_limit);
-    }
 }
 
 TEST(Stage, SegmentsAgreeWithTheirDescriptors) {

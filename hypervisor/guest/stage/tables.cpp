@@ -44,6 +44,13 @@ Segment segment_of(Mode stage, std::uint16_t selector) {
     return segment;
 }
 
+Segment available_tr(std::uint16_t limit) {
+    Segment segment = segment_of(Mode::Long64, layout::tr);
+    segment.attributes &= static_cast<std::uint16_t>(~busy);
+    segment.limit = limit;
+    return segment;
+}
+
 std::uint64_t descriptor_bits(const Segment& segment) {
     const std::uint64_t attributes = segment.attributes, base = segment.base;
     const std::uint64_t limit = attributes & attribute::granular ? segment.limit >> 12 : segment.limit;

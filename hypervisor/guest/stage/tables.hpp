@@ -18,6 +18,9 @@ inline constexpr std::uint16_t available_tss = 0x9, busy = 0x2;
 /// descriptor_of says. Limits: layout::segment_limit, and of TSSs the table's end.
 Segment segment_of(Mode stage, std::uint16_t selector);
 
+/// TR's, as LTR wants to find it: not busy.
+Segment available_tr(std::uint16_t limit);
+
 /// A segment descriptor's first quadword; long mode's system descriptors continue with zeros.
 std::uint64_t descriptor_bits(const Segment& segment);
 
@@ -28,6 +31,11 @@ std::uint64_t gdt_entry(Mode stage, std::uint16_t selector);
 std::array<std::uint64_t, 2> gate_bits(Mode stage, const Gate& gate);
 /// Bytes of a gate, or of a vector of the IVT: 16, 8, 4.
 constexpr unsigned gate_size(Mode stage) { return long_mode(stage) ? 16 : stage == Mode::Real16 ? 4 : 8; }
+
+/// The quadword at tss::stack0: RSP0, or ESP0 and SS0.
+constexpr std::uint64_t stack0_bits(Mode stage, std::uint64_t sp, std::uint16_t ss) {
+    return long_mode(stage) ? sp : (sp & 0xFFFF'FFFF) | std::uint64_t{ss} << 32;
+}
 
 /// Offsets in a TSS. AMD APM vol 2, "64-Bit Task State Segment", "Legacy Task-State Segment".
 namespace tss {
