@@ -95,6 +95,10 @@ void DebugUnit::enter_handler() {
     debugctl &= ~(guest::debugctl::btf | guest::debugctl::lbr);
 }
 
+/// AMD APM vol 2, "Debug-Control Register (DR7)": L0–L3 "are cleared to 0 by the processor when a hardware task switch
+/// occurs".
+void DebugUnit::clear_local_breakpoints() { set_dr7(dr7_ & ~0x55ull); }
+
 void DebugUnit::record_branch(std::uint64_t from, std::uint64_t to) {
     if (!(debugctl & guest::debugctl::lbr)) return;
     last_branch_from = from;

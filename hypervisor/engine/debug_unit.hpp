@@ -53,6 +53,8 @@ public:
     void record(DebugEvent event, std::uint64_t causes);
     /// The #DB handler is entered: GD, BTF and LBR are cleared.
     void enter_handler();
+    /// A task switch: L0–L3 are cleared, G0–G3 stay.
+    void clear_local_breakpoints();
     void record_branch(std::uint64_t from, std::uint64_t to);
     void record_interrupt();
 

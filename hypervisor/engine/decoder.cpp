@@ -16,9 +16,9 @@ bool undefined(Machine& m, const Instruction&) { return m.raise_ud(); }
 const std::array<const Row*, special::key_count>& rows_by_key() {
     static const auto table = [] {
         std::array<const Row*, special::key_count> rows{};
-        for (auto family :
-             {arithmetic_family(), shift_family(), bit_family(), multiply_family(), move_family(), stack_family(),
-              branch_family(), string_family(), flag_family(), interrupt_family(), segment_family(), system_family()})
+        for (auto family : {arithmetic_family(), shift_family(), bit_family(), multiply_family(), move_family(),
+                            stack_family(), branch_family(), far_family(), string_family(), flag_family(), interrupt_family(),
+                            syscall_family(), segment_family(), decimal_family(), system_family()})
             for (const Entry& entry : family) rows[entry.key] = &entry.row;
         return rows;
     }();
@@ -198,8 +198,7 @@ bool needs_protection(ZydisMnemonic mnemonic) {
         case ZYDIS_MNEMONIC_LLDT:
         case ZYDIS_MNEMONIC_SLDT:
         case ZYDIS_MNEMONIC_LTR:
-        case ZYDIS_MNEMONIC_STR:
-        case ZYDIS_MNEMONIC_SYSRET: return true;
+        case ZYDIS_MNEMONIC_STR: return true;
         default: return false;
     }
 }

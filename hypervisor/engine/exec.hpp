@@ -45,12 +45,15 @@ std::span<const Entry> arithmetic_family();  ///< exec_arithmetic.cpp
 std::span<const Entry> shift_family();       ///< exec_shift.cpp
 std::span<const Entry> bit_family();         ///< exec_bits.cpp
 std::span<const Entry> multiply_family();    ///< exec_multiply.cpp
+std::span<const Entry> decimal_family();     ///< exec_decimal.cpp
 std::span<const Entry> move_family();        ///< exec_move.cpp
 std::span<const Entry> stack_family();       ///< exec_stack.cpp
 std::span<const Entry> branch_family();      ///< exec_branch.cpp
+std::span<const Entry> far_family();         ///< exec_far.cpp
 std::span<const Entry> string_family();      ///< exec_string.cpp
 std::span<const Entry> flag_family();        ///< exec_flags.cpp
 std::span<const Entry> interrupt_family();   ///< exec_interrupt.cpp
+std::span<const Entry> syscall_family();     ///< exec_syscall.cpp
 std::span<const Entry> segment_family();     ///< exec_segment.cpp
 std::span<const Entry> system_family();      ///< exec_system.cpp
 

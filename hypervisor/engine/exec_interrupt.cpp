@@ -1,4 +1,4 @@
-// INT n, INT3, ICEBP, UD, IRET, SYSCALL, SYSRET, HLT: where control leaves the program's own flow.
+// INT n, INT3, ICEBP, UD, IRET, HLT: where control leaves the program's own flow.
 #include "hypervisor/engine/exec.hpp"
 #include "hypervisor/engine/operand.hpp"
 #include "hypervisor/engine/segment.hpp"
@@ -42,7 +42,7 @@ bool iret(Machine& m, const Instruction&) {
     const auto new_cs = static_cast<std::uint16_t>(image[1]), new_ss = static_cast<std::uint16_t>(image[4]);
     const auto cpl = static_cast<std::uint8_t>(new_cs & 3);
     Descriptor code, data;
-    if (!check_return_cs(m, new_cs, code) || !check_return_ss(m, new_ss, cpl, data)) return false;
+    if (!check_return_cs(m, new_cs, code) || !check_return_ss(m, new_ss, cpl, true, data)) return false;
     if (!canonical(image[0])) return m.raise_gp();
 
     std::uint64_t loaded = rflags::arithmetic | rflags::tf | rflags::df | rflags::nt;
@@ -61,46 +61,6 @@ bool iret(Machine& m, const Instruction&) {
     return true;
 }
 
-/// Whether SYSCALL and SYSRET trap is decided by the TF they leave behind: "a #DB exception is taken before the target
-/// instruction executes". AMD APM vol 2, "Single Stepping".
-void step_by_new_flags(Machine& m) {
-    m.step_settled = true;
-    if (!flag(m, rflags::tf)) return;
-    m.debug.pending |= guest::dr::dr6_bs;
-    m.pend(Machine::causes);
-}
-
-/// AMD APM vol 3, "SYSCALL".
-bool syscall(Machine& m, const Instruction&) {
-    if (!(m.cpu.efer & efer::sce)) return m.raise_ud();
-    m.cpu.r[rcx] = m.cpu.next_rip();
-    m.cpu.r[11] = m.quirk(Quirk::syscall_saves_rf) ? m.cpu.rflags | m.quirk_state.rf : m.cpu.rflags & ~rflags::rf;
-    const auto selector = static_cast<std::uint16_t>(m.cpu.star >> 32 & 0xFFFC);
-    enter_level(m, flat_code(selector, 0), flat_data(static_cast<std::uint16_t>(selector + 8), 0), 0);
-    m.set_rflags(m.cpu.rflags & ~(m.quirk(Quirk::syscall_ignores_mask) ? 0 : m.cpu.sfmask) & ~rflags::rf);
-    m.transfer(m.cpu.lstar);
-    step_by_new_flags(m);
-    return true;
-}
-
-/// AMD APM vol 3, "SYSRET". The target is not checked: a non-canonical RCX faults at CPL3, on the fetch. SS takes its
-/// selector as STAR gives it.
-bool sysret(Machine& m, const Instruction& i) {
-    if (!(m.cpu.efer & efer::sce)) return m.raise_ud();
-    if (m.cpu.cpl != 0) return m.raise_gp();
-    if (!(i.flags & Instruction::wide)) return m.unimplemented();  // to compatibility mode
-    const std::uint64_t loaded = 0x3C7FD7 | (m.quirk(Quirk::sysret_loads_rf) ? rflags::rf : 0);
-    const auto base = static_cast<std::uint16_t>(m.cpu.star >> 48);
-    const auto new_cs = static_cast<std::uint16_t>((base + 16) | 3);
-    m.set_segment(cs, flat_code(new_cs, 3));
-    m.set_segment(ss, flat_data(static_cast<std::uint16_t>(base + 8), 3));
-    m.set_cpl(3);
-    m.set_rflags((m.cpu.r[11] & loaded) | rflags::fixed1);
-    m.transfer(m.cpu.r[rcx]);
-    step_by_new_flags(m);
-    return true;
-}
-
 }  // namespace
 
 std::span<const Entry> interrupt_family() {
@@ -115,8 +75,6 @@ std::span<const Entry> interrupt_family() {
         {ZYDIS_MNEMONIC_IRET, any_form(iret<std::uint16_t>)},
         {ZYDIS_MNEMONIC_IRETD, any_form(iret<std::uint32_t>)},
         {ZYDIS_MNEMONIC_IRETQ, any_form(iret<std::uint64_t>)},
-        {ZYDIS_MNEMONIC_SYSCALL, any_form(syscall)},
-        {ZYDIS_MNEMONIC_SYSRET, any_form(sysret)},
     };
     return entries;
 }
