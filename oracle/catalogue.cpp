@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "oracle/chapters/debug/chapter.hpp"
+#include "oracle/chapters/exceptions/chapter.hpp"
 #include "oracle/verdict.hpp"
 
 namespace faultline::oracle {
@@ -33,6 +34,7 @@ const std::vector<RuleInfo>& all() {
         std::vector<RuleInfo> list;
         for (const auto& rule : debug::rule_table()) list.push_back(rule.info);
         list.insert(list.end(), std::begin(judge_rules), std::end(judge_rules));
+        for (const auto& rule : exceptions::rule_table()) list.push_back(rule.info);
         return list;
     }();
     return rules;
