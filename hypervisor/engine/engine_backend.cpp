@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <map>
 #include <optional>
 
 #include "hypervisor/engine/machine.hpp"
@@ -43,8 +44,9 @@ private:
     Quirks quirks_;
     guest::Subject subject_{"engine", "1", "", "", ""};
     guest::Features features_;
-    const guest::Stage* stage_ = nullptr;
-    std::optional<Machine> machine_;
+    /// One for each stage met, so that a change of stage costs nothing: what is pristine differs.
+    std::map<const guest::Stage*, Machine> machines_;
+    Machine* machine_ = nullptr;  ///< of the run's stage
 };
 
 /// What the stage gives a vCPU to start with.
@@ -69,11 +71,8 @@ Cpu initial_cpu(const guest::Stage& stage, std::uint64_t rip) {
 }
 
 void EngineBackend::restore(const guest::Stage& stage, std::uint64_t rip) {
-    if (stage_ != &stage || !machine_) {
-        machine_.emplace(stage.memory, quirks_);
-        machine_->stop_port = layout::exit_port;
-        stage_ = &stage;
-    }
+    machine_ = &machines_.try_emplace(&stage, stage.memory, quirks_).first->second;
+    machine_->stop_port = layout::exit_port;
     machine_->reset();
     machine_->cpu = initial_cpu(stage, rip);
     machine_->registers_changed();
@@ -106,7 +105,7 @@ void EngineBackend::identify(const guest::Stage& stage) {
 }
 
 tl::expected<void, guest::Unavailable> EngineBackend::refresh() {
-    machine_.reset();
+    machines_.clear();
     return {};
 }
 
@@ -122,7 +121,7 @@ void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     if (tape.outcome == Outcome::Completed)
         for (const std::size_t n : carried_registers) tape.final.gpr[n] = machine_->cpu.r[n];
     else
-        tape.stop_rip = machine_->cpu.rip;
+        tape.stop_rip = machine_->code_address(machine_->cpu.rip);
     if (tape.outcome == Outcome::InternalError) tape.detail = describe_unimplemented();
 }
 
@@ -151,7 +150,7 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
 
 /// Only the stage ends a run; for a program the port is one like any other.
 std::optional<Outcome> EngineBackend::answer_stop(const guest::StageSymbols& symbols) const {
-    const std::uint64_t rip = machine_->cpu.rip;
+    const std::uint64_t rip = machine_->code_address(machine_->cpu.rip);
     if (rip < symbols.text_begin || rip > symbols.text_end) return std::nullopt;
     switch (static_cast<ExitCode>(machine_->cpu.r[rax] & 0xFF)) {
         case ExitCode::Completed:
