@@ -2,19 +2,45 @@
 
 #include <fmt/format.h>
 
+#include <sstream>
+
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/kvm/kvm_backend.hpp"
 
 namespace faultline::harness {
 
+namespace {
+
+/// `list` is what follows "engine+": names of quirks, joined by '+'.
+Result<BackendFactory> engine_with(const std::string& list) {
+    engine::Quirks quirks;
+    std::istringstream names(list);
+    for (std::string name; std::getline(names, name, '+');) {
+        const auto quirk = engine::quirk_named(name);
+        if (!quirk)
+            return fail(Exit::Usage, fmt::format("the engine has no quirk '{}' (`faultline list quirks`)", name));
+        quirks.add(*quirk);
+    }
+    if (!quirks.any()) return fail(Exit::Usage, "expected engine+QUIRK (`faultline list quirks`)");
+    return BackendFactory([quirks] { return engine::make_engine_backend(quirks); });
+}
+
+}  // namespace
+
 Result<BackendFactory> backend_factory(const std::string& name) {
     if (name == "engine") return BackendFactory([] { return engine::make_engine_backend(); });
+    if (name.starts_with("engine+")) return engine_with(name.substr(std::string_view("engine+").size()));
     if (name == "kvm") return BackendFactory([] { return kvm::make_kvm_backend(); });
-    return fail(Exit::Usage, fmt::format("there is no backend '{}': expected engine or kvm (`faultline list backends`)", name));
+    return fail(
+        Exit::Usage,
+        fmt::format("there is no backend '{}': expected engine, engine+QUIRK or kvm (`faultline list backends`)",
+                    name));
 }
 
 std::vector<BackendInfo> backend_catalogue() {
-    return {{"engine", {"bare"}, "the built-in machine, an interpreter of real bytes; runs everywhere"},
+    return {{"engine",
+             {"bare"},
+             "the built-in machine, an interpreter of real bytes; runs everywhere. engine+QUIRK is wrong on purpose"},
             {"kvm", {"bare"}, "/dev/kvm of this host, whatever vendor module stands behind it"}};
 }
 

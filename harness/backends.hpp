@@ -10,7 +10,7 @@
 
 namespace faultline::harness {
 
-/// "engine" or "kvm". An unknown name is a usage error that lists the known ones; whether the
+/// "engine", "engine+QUIRK+…" or "kvm". An unknown name is a usage error that lists the known ones; whether the
 /// backend can run here shows only when the factory is called.
 Result<BackendFactory> backend_factory(const std::string& name);
 

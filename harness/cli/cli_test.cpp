@@ -195,10 +195,32 @@ TEST_F(Cli, ShardsTogetherAreTheWholeAndMergeJoinsThem) {
     EXPECT_EQ(run("diff " + path("out.db") + " 1 2").exit & ~1, 0);
 }
 
+TEST_F(Cli, MutateScoresTheQuirksAskedFor) {
+    const auto ran = run("mutate --programs 300 --jobs 2 --quirk rf-ignored,general-detect-before-cpl --format json");
+    ASSERT_EQ(ran.exit, 0) << ran.err;
+    const auto json = nlohmann::json::parse(ran.out);
+    EXPECT_EQ(json["score"], 1);
+    EXPECT_EQ(json["counted"], 1);
+    ASSERT_EQ(json["quirks"].size(), 2u);
+    for (const auto& quirk : json["quirks"])
+        for (const char* key : {"name", "caught", "rule", "programs", "ops"}) EXPECT_TRUE(quirk.contains(key)) << key;
+    EXPECT_EQ(run("mutate --programs 10 --quirk no-such-quirk").exit, 64);
+    EXPECT_EQ(run("mutate").exit, 64);
+}
+
+TEST_F(Cli, AQuirkOfTheEngineIsASubjectOfItsOwn) {
+    const auto ran =
+        run("explore --backend engine+icebp-raises-ud --programs 300 --format json --db " + path("quirk.db"));
+    EXPECT_EQ(ran.exit, 1);
+    const auto json = nlohmann::json::parse(ran.out);
+    EXPECT_EQ(json["subjects"][0]["backend"], "engine+icebp-raises-ud");
+    EXPECT_EQ(run("explore --backend engine+no-such-quirk --programs 1 --db x.db").exit, 64);
+}
+
 TEST_F(Cli, HelpAndListsAreForNewcomers) {
     EXPECT_EQ(run("--help").exit, 0);
     EXPECT_EQ(run("--version").exit, 0);
-    for (const char* what : {"rules", "ops", "backends", "corpora"}) {
+    for (const char* what : {"rules", "ops", "backends", "quirks", "corpora"}) {
         EXPECT_EQ(run(fmt::format("list {}", what)).exit, 0) << what;
         const Ran json = run(fmt::format("list {} --format json", what));
         EXPECT_TRUE(nlohmann::json::accept(json.out)) << what;

@@ -7,6 +7,7 @@
 #include "harness/cli/cli.hpp"
 #include "harness/cli/files.hpp"
 #include "harness/cli/output.hpp"
+#include "hypervisor/engine/quirk.hpp"
 #include "hypervisor/guest/case_file.hpp"
 #include "hypervisor/guest/op.hpp"
 #include "oracle/catalogue.hpp"
@@ -62,6 +63,18 @@ Result<Table> backends() {
     return table;
 }
 
+Result<Table> quirks() {
+    Table table;
+    for (const engine::QuirkInfo& q : engine::quirk_catalogue()) {
+        Json json{{"name", q.name}, {"wrong", q.wrong}, {"reference", q.reference}};
+        if (!q.bug.empty()) json["bug"] = q.bug;
+        if (!q.equivalent.empty()) json["equivalent"] = q.equivalent;
+        table.add(json, fmt::format("{:<38} {} [{}{}{}]{}", q.name, q.wrong, q.bug, q.bug.empty() ? "" : ": ",
+                                    q.reference, q.equivalent.empty() ? "" : " (equivalent)"));
+    }
+    return table;
+}
+
 Result<Table> corpora() {
     Table table;
     auto paths = case_paths({FAULTLINE_CORPORA_DIR "/conformance", FAULTLINE_CORPORA_DIR "/history"});
@@ -83,12 +96,12 @@ void add_list(CLI::App& app, Chosen& chosen) {
         bool json = false;
     };
     auto o = std::make_shared<Options>();
-    CLI::App* command = app.add_subcommand("list", "What there is: rules, ops, backends, corpora");
+    CLI::App* command = app.add_subcommand("list", "What there is: rules, ops, backends, quirks, corpora");
     const std::map<std::string, Result<Table> (*)()> lists{
-        {"rules", rules}, {"ops", ops}, {"backends", backends}, {"corpora", corpora}};
-    command->add_option("WHAT", o->what, "rules, ops, backends or corpora")
+        {"rules", rules}, {"ops", ops}, {"backends", backends}, {"quirks", quirks}, {"corpora", corpora}};
+    command->add_option("WHAT", o->what, "rules, ops, backends, quirks or corpora")
         ->required()
-        ->check(CLI::IsMember({"rules", "ops", "backends", "corpora"}));
+        ->check(CLI::IsMember({"rules", "ops", "backends", "quirks", "corpora"}));
     add_format(*command, o->json);
     command->callback([o, lists, &chosen] {
         chosen.action = [o, lists]() -> Result<Exit> {

@@ -62,6 +62,14 @@ std::function<void(const Progress&)> progress_line(std::optional<std::uint64_t> 
     };
 }
 
+std::function<void(std::size_t, std::size_t)> count_line(std::string things, std::size_t total, std::string found) {
+    if (!on_terminal()) return {};
+    return [=](std::size_t done, std::size_t of_interest) {
+        fmt::print(stderr, "\r\x1b[K{} of {} {}, {} {}", done, total, things, of_interest, found);
+        std::fflush(stderr);
+    };
+}
+
 void clear_progress_line() {
     if (on_terminal()) fmt::print(stderr, "\r\x1b[K");
 }

@@ -21,6 +21,8 @@ const std::atomic<bool>& interruption();
 /// Shows progress on stderr if that is a terminal; otherwise an empty function. `programs`: how many there will be.
 std::function<void(const Progress&)> progress_line(std::optional<std::uint64_t> programs,
                                                    std::optional<double> seconds);
+/// The same for things that are done one by one: "3 of 20 quirks, 2 caught".
+std::function<void(std::size_t, std::size_t)> count_line(std::string things, std::size_t total, std::string found);
 /// Takes the progress line away, before anything else is printed.
 void clear_progress_line();
 
