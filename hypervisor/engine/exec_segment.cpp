@@ -1,4 +1,4 @@
-// Segment registers and descriptor tables: MOV/PUSH/POP sreg, LSS LFS LGS, LGDT LIDT LLDT LTR and their stores,
+// Segment registers and descriptor tables: MOV/PUSH/POP sreg, LDS LES LSS LFS LGS, LGDT LIDT LLDT LTR and their stores,
 // SWAPGS, LAR LSL VERR VERW.
 #include "hypervisor/engine/exec.hpp"
 #include "hypervisor/engine/operand.hpp"
@@ -38,7 +38,7 @@ struct MovFromSegment {
     }
 };
 
-/// Stack slots are as wide as the operand: 64 bits, or 16 with the prefix.
+/// Stack slots are as wide as the operand.
 struct PushSegment {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
@@ -49,11 +49,13 @@ struct PushSegment {
 struct PopSegment {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
+        const std::uint64_t old_rsp = m.cpu.r[rsp];
         T value;
-        if (!m.load(m.cpu.r[rsp], value, Via::Stack) ||
-            !load_segment(m, static_cast<SegmentSlot>(i.dst), static_cast<std::uint16_t>(value)))
+        if (!pop(m, value)) return false;
+        if (!load_segment(m, static_cast<SegmentSlot>(i.dst), static_cast<std::uint16_t>(value))) {
+            m.cpu.r[rsp] = old_rsp;
             return false;
-        m.cpu.r[rsp] += sizeof(T);
+        }
         open_shadow(m, i.dst);
         return true;
     }
@@ -75,46 +77,61 @@ struct LoadFar {
     }
 };
 
+/// A limit of 16 bits and a base: 64 bits in 64-bit mode, else 32, or 24 with an operand of 16. AMD APM vol 3, "LGDT",
+/// "LIDT".
+template <unsigned operand_bits>
 bool load_table(Machine& m, const Instruction& i, std::uint64_t& base, std::uint16_t& limit) {
     if (m.cpu.cpl != 0) return m.raise_gp();
-    const std::uint64_t linear = linear_address(m, i);
+    const std::uint64_t at = linear_address(m, i);
     std::uint16_t new_limit;
     std::uint64_t new_base;
-    if (!m.load(linear, new_limit, via(i)) || !m.load(linear + 2, new_base, via(i))) return false;
+    std::uint32_t short_base = 0;
+    if (!m.load(at, new_limit, via(i)) ||
+        !(m.long64() ? m.load(at + 2, new_base, via(i)) : m.load(at + 2, short_base, via(i))))
+        return false;
+    if (!m.long64()) new_base = operand_bits == 16 ? short_base & 0xFF'FFFF : short_base;
     if (!canonical(new_base)) return m.raise_gp();
     base = new_base;
     limit = new_limit;
     return true;
 }
 
-bool lgdt(Machine& m, const Instruction& i) { return load_table(m, i, m.cpu.gdt_base, m.cpu.gdt_limit); }
-bool lidt(Machine& m, const Instruction& i) { return load_table(m, i, m.cpu.idt_base, m.cpu.idt_limit); }
+template <unsigned operand_bits>
+bool lgdt(Machine& m, const Instruction& i) {
+    return load_table<operand_bits>(m, i, m.cpu.gdt_base, m.cpu.gdt_limit);
+}
+template <unsigned operand_bits>
+bool lidt(Machine& m, const Instruction& i) {
+    return load_table<operand_bits>(m, i, m.cpu.idt_base, m.cpu.idt_limit);
+}
 
 bool store_table(Machine& m, const Instruction& i, std::uint64_t base, std::uint16_t limit) {
-    const std::uint64_t linear = linear_address(m, i);
-    return m.may_write(linear + 2, sizeof base, via(i)) && m.store(linear, limit, via(i)) &&
-           m.store(linear + 2, base, via(i));
+    const std::uint64_t at = linear_address(m, i);
+    const std::size_t base_size = m.long64() ? sizeof base : 4;
+    if (!m.may_write(at + 2, base_size, via(i)) || !m.store(at, limit, via(i))) return false;
+    return m.long64() ? m.store(at + 2, base, via(i)) : m.store(at + 2, static_cast<std::uint32_t>(base), via(i));
 }
 
 bool sgdt(Machine& m, const Instruction& i) { return store_table(m, i, m.cpu.gdt_base, m.cpu.gdt_limit); }
 bool sidt(Machine& m, const Instruction& i) { return store_table(m, i, m.cpu.idt_base, m.cpu.idt_limit); }
 
-/// System descriptors have 16 bytes in long mode. AMD APM vol 2, "System Descriptors".
-constexpr unsigned ldt_type = 2, available_tss_type = 9, busy_bit = 2;
-
-bool load_system_segment(Machine& m, std::uint16_t selector, unsigned type, guest::Segment& out) {
+/// System descriptors have 16 bytes in long mode, where a 16-bit TSS is none. AMD APM vol 2, "System Descriptors".
+bool load_system_segment(Machine& m, std::uint16_t selector, bool is_tss, guest::Segment& out) {
     const std::uint32_t error = selector_error(selector);
-    if (selector & 4 || (selector & 0xFFF8u) + 15u > m.cpu.gdt_limit) return m.raise(vector::gp, error);
-    const std::uint64_t address = m.cpu.gdt_base + (selector & 0xFFF8u);
-    std::uint64_t halves[2];
-    if (!m.system_read(address, halves, sizeof halves, {vector::gp, error, 0})) return false;
+    const std::size_t size = m.long_mode() ? 16 : 8;
+    if (selector & 4 || (selector & 0xFFF8u) + size - 1 > m.cpu.gdt_limit) return m.raise(vector::gp, error);
+    const std::uint64_t address = table_address(m, m.cpu.gdt_base + (selector & 0xFFF8u));
+    std::uint64_t halves[2] = {};
+    if (!m.system_read(address, halves, size, {vector::gp, error, 0})) return false;
     Descriptor d{halves[0]};
     const std::uint64_t base = d.base() | halves[1] << 32;
-    if ((d.attributes() & 0x1F) != type || halves[1] >> 40 & 0x1F || !canonical(base))
-        return m.raise(vector::gp, error);
-    if (!d.has(attribute::present)) return m.raise(vector::np, error);
-    if (type == available_tss_type) {
-        d.raw |= std::uint64_t{busy_bit} << 40;
+    const unsigned type = d.system_type();
+    const bool fits =
+        is_tss ? type == system_type::tss || (type == system_type::tss16 && !m.long_mode()) : type == system_type::ldt;
+    if (!d.is_system() || !fits || halves[1] >> 40 & 0x1F || !canonical(base)) return m.raise(vector::gp, error);
+    if (!d.present()) return m.raise(vector::np, error);
+    if (is_tss) {
+        d.raw |= std::uint64_t{system_type::busy} << 40;
         if (!m.system_write(address, &d.raw, sizeof d.raw, {vector::gp, error, 0})) return false;
     }
     out = d.segment(selector);
@@ -128,8 +145,8 @@ struct Lldt {
         if (m.cpu.cpl != 0) return m.raise_gp();
         std::uint16_t selector;
         if (!read_destination<std::uint16_t, form>(m, i, selector)) return false;
-        if (!is_null(selector)) return load_system_segment(m, selector, ldt_type, m.cpu.ldtr);
-        m.cpu.ldtr = {selector, 0, 0, 0};
+        if (!is_null(selector)) return load_system_segment(m, selector, false, m.cpu.ldtr);
+        m.cpu.ldtr = null_segment(selector);
         return true;
     }
 };
@@ -141,7 +158,7 @@ struct Ltr {
         std::uint16_t selector;
         if (!read_destination<std::uint16_t, form>(m, i, selector)) return false;
         if (is_null(selector)) return m.raise_gp();
-        return load_system_segment(m, selector, available_tss_type, m.cpu.tr);
+        return load_system_segment(m, selector, true, m.cpu.tr);
     }
 };
 
@@ -174,6 +191,22 @@ bool inspect(Machine& m, std::uint16_t selector, Descriptor& d, bool& found) {
     return true;
 }
 
+/// System descriptors that LSL and LAR accept. AMD APM vol 3, "LSL", "LAR".
+bool has_limit(const Machine& m, unsigned type) {
+    switch (type) {
+        case system_type::ldt:
+        case system_type::tss:
+        case system_type::tss_busy: return true;
+        case system_type::tss16:
+        case system_type::tss16_busy: return !m.long_mode();
+        default: return false;
+    }
+}
+bool has_rights(const Machine& m, unsigned type) {
+    const bool legacy_gate = type == system_type::call_gate16 || type == system_type::task_gate;
+    return has_limit(m, type) || type == system_type::call_gate || (legacy_gate && !m.long_mode());
+}
+
 template <bool limit>
 struct LoadAccess {
     template <class T, Form form>
@@ -182,10 +215,8 @@ struct LoadAccess {
         Descriptor d;
         bool found;
         if (!read_source<std::uint16_t, form>(m, i, selector) || !inspect(m, selector, d, found)) return false;
-        const unsigned type = d.attributes() & 0x1F;
-        const bool system_ok = type == ldt_type || type == available_tss_type ||
-                               type == (available_tss_type | busy_bit) || (!limit && type == 12);
-        found = found && (d.has(attribute::user_segment) || system_ok);
+        const bool system_ok = limit ? has_limit(m, d.system_type()) : has_rights(m, d.system_type());
+        found = found && (!d.is_system() || system_ok);
         set_flags(m, rflags::zf, found ? rflags::zf : 0);
         if (found) set_reg<T>(m, i.dst, static_cast<T>(limit ? d.limit() : d.raw >> 32 & 0x00FF'FF00));
         return true;
@@ -212,6 +243,12 @@ constexpr Row operand_row() {
     return row_of<F, Form::R, Form::M>();
 }
 
+constexpr Row table_row(Handler bits16, Handler wider) {
+    Row row;
+    row.handler[static_cast<std::size_t>(Form::M)] = {nullptr, bits16, wider, wider};
+    return row;
+}
+
 }  // namespace
 
 std::span<const Entry> segment_family() {
@@ -220,11 +257,13 @@ std::span<const Entry> segment_family() {
         {special::mov_from_segment, row_of<MovFromSegment, Form::RR, Form::MR>()},
         {special::push_segment, row_of<PushSegment, Form::R>()},
         {special::pop_segment, row_of<PopSegment, Form::R>()},
+        {ZYDIS_MNEMONIC_LDS, row_of<LoadFar<ds>, Form::RM>()},
+        {ZYDIS_MNEMONIC_LES, row_of<LoadFar<es>, Form::RM>()},
         {ZYDIS_MNEMONIC_LSS, row_of<LoadFar<ss>, Form::RM>()},
         {ZYDIS_MNEMONIC_LFS, row_of<LoadFar<fs>, Form::RM>()},
         {ZYDIS_MNEMONIC_LGS, row_of<LoadFar<gs>, Form::RM>()},
-        {ZYDIS_MNEMONIC_LGDT, any_form(lgdt)},
-        {ZYDIS_MNEMONIC_LIDT, any_form(lidt)},
+        {ZYDIS_MNEMONIC_LGDT, table_row(lgdt<16>, lgdt<32>)},
+        {ZYDIS_MNEMONIC_LIDT, table_row(lidt<16>, lidt<32>)},
         {ZYDIS_MNEMONIC_SGDT, any_form(sgdt)},
         {ZYDIS_MNEMONIC_SIDT, any_form(sidt)},
         {ZYDIS_MNEMONIC_LLDT, operand_row<Lldt>()},

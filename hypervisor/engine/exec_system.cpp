@@ -16,17 +16,37 @@ constexpr std::uint64_t cr0_defined =
     cr0::pe | cr0::mp | cr0::em | cr0::ts | cr0::et | cr0::ne | cr0::wp | cr0::am | cr0::nw | cr0::cd | cr0::pg;
 constexpr std::uint64_t cr4_defined = cr4::tsd | cr4::de | cr4::pse | cr4::pae | cr4::mce | cr4::pge | cr4::pce;
 
-/// Leaving protection or paging is not possible from 64-bit mode.
+/// The register of a MOV to or from a control or debug register: 64 bits in 64-bit mode, else 32, whatever the
+/// prefixes.
+std::uint64_t whole_register(const Machine& m, std::uint8_t offset) {
+    return m.long64() ? reg<std::uint64_t>(m, offset) : reg<std::uint32_t>(m, offset);
+}
+
+void set_whole_register(Machine& m, std::uint8_t offset, std::uint64_t value) {
+    set_reg<std::uint64_t>(m, offset, m.long64() ? value : static_cast<std::uint32_t>(value));
+}
+
+/// AMD APM vol 2, "CR0 Register"; "Activating Long Mode" and "Leaving Long Mode" for what PG does where LME is set.
 bool write_cr0(Machine& m, std::uint64_t value) {
-    if (value >> 32 || !(value & cr0::pg) || !(value & cr0::pe) || (value & cr0::nw && !(value & cr0::cd)))
-        return m.raise_gp();
-    m.cpu.cr0 = (value & cr0_defined) | cr0::et;
+    Cpu& cpu = m.cpu;
+    const bool pages = value & cr0::pg, paged = cpu.cr0 & cr0::pg;
+    if (value >> 32 || (pages && !(value & cr0::pe)) || (value & cr0::nw && !(value & cr0::cd))) return m.raise_gp();
+    if (pages && !paged && cpu.efer & efer::lme) {
+        if (!(cpu.cr4 & cr4::pae) || cpu.segment[cs].attributes & attribute::long_mode) return m.raise_gp();
+        cpu.efer |= efer::lma;
+    }
+    if (!pages && paged) {
+        if (m.long64()) return m.raise_gp();
+        cpu.efer &= ~efer::lma;
+    }
+    cpu.cr0 = (value & cr0_defined) | cr0::et;
+    m.segments_changed();
     m.paging_changed();
     return true;
 }
 
 bool write_cr4(Machine& m, std::uint64_t value) {
-    if (value & ~cr4_defined || !(value & cr4::pae)) return m.raise_gp();
+    if (value & ~cr4_defined || (m.long_mode() && !(value & cr4::pae))) return m.raise_gp();
     m.cpu.cr4 = value;
     m.debug.set_de((value & cr4::de) != 0);
     m.breakpoints_changed();
@@ -36,7 +56,7 @@ bool write_cr4(Machine& m, std::uint64_t value) {
 
 bool mov_to_cr(Machine& m, const Instruction& i) {
     if (!require_cpl0(m)) return false;
-    const auto value = reg<std::uint64_t>(m, i.src);
+    const std::uint64_t value = whole_register(m, i.src);
     switch (i.dst) {
         case 0: return write_cr0(m, value);
         case 2: m.cpu.cr2 = value; return true;
@@ -57,11 +77,11 @@ bool mov_to_cr(Machine& m, const Instruction& i) {
 bool mov_from_cr(Machine& m, const Instruction& i) {
     if (!require_cpl0(m)) return false;
     switch (i.src) {
-        case 0: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr0); return true;
-        case 2: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr2); return true;
-        case 3: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr3); return true;
-        case 4: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr4); return true;
-        case 8: set_reg<std::uint64_t>(m, i.dst, m.cpu.cr8); return true;
+        case 0: set_whole_register(m, i.dst, m.cpu.cr0); return true;
+        case 2: set_whole_register(m, i.dst, m.cpu.cr2); return true;
+        case 3: set_whole_register(m, i.dst, m.cpu.cr3); return true;
+        case 4: set_whole_register(m, i.dst, m.cpu.cr4); return true;
+        case 8: set_whole_register(m, i.dst, m.cpu.cr8); return true;
         default: return m.raise_ud();
     }
 }
@@ -110,7 +130,7 @@ bool may_access_dr(Machine& m, unsigned number, const std::uint64_t* written) {
 
 bool mov_to_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.dst;
-    const auto value = reg<std::uint64_t>(m, i.src);
+    const std::uint64_t value = whole_register(m, i.src);
     if (!may_access_dr(m, number, &value)) return false;
     if (m.quirks.any()) [[unlikely]]
         if (const auto answer = QuirkHooks::write_dr(m, number, value)) return *answer;
@@ -133,10 +153,10 @@ bool mov_from_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.src;
     if (!may_access_dr(m, number, nullptr)) return false;
     std::uint64_t value = number < 4                   ? m.debug.address[number]
-                                : number == 4 || number == 6 ? m.debug.dr6
-                                                             : m.debug.dr7();
+                          : number == 4 || number == 6 ? m.debug.dr6
+                                                       : m.debug.dr7();
     if (m.quirk(Quirk::dr4_dr5_not_aliased) && (number == 4 || number == 5)) value = m.quirk_state.spare[number - 4];
-    set_reg<std::uint64_t>(m, i.dst, value);
+    set_whole_register(m, i.dst, value);
     return true;
 }
 

@@ -41,8 +41,8 @@ struct Fault {
 };
 
 namespace vector {
-inline constexpr std::uint8_t de = 0, db = 1, nmi = 2, bp = 3, ud = 6, nm = 7, df = 8, ts = 10, np = 11, ss = 12,
-                              gp = 13, pf = 14, ac = 17;
+inline constexpr std::uint8_t de = 0, db = 1, nmi = 2, bp = 3, of = 4, br = 5, ud = 6, nm = 7, df = 8, ts = 10, np = 11,
+                              ss = 12, gp = 13, pf = 14, ac = 17;
 }
 
 /// The segment a memory operand is reached through, numbered as in SegmentSlot. In 64-bit mode it only decides between

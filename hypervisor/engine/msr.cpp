@@ -58,7 +58,8 @@ Plain plain(Machine& m, std::uint32_t index) {
 /// paging.
 bool write_efer(Machine& m, std::uint64_t value) {
     constexpr std::uint64_t defined = efer::sce | efer::lme | efer::lma | efer::nxe;
-    if (value & ~defined || (value ^ m.cpu.efer) & (efer::lme | efer::lma)) return false;
+    const std::uint64_t fixed = efer::lma | (m.cpu.cr0 & cr0::pg ? efer::lme : 0);
+    if (value & ~defined || (value ^ m.cpu.efer) & fixed) return false;
     m.cpu.efer = value;
     m.paging_changed();
     return true;
