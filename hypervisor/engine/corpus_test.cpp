@@ -49,6 +49,22 @@ TEST(Corpus, EveryConformanceCaseGivesItsHandWrittenTape) {
     EXPECT_GT(compared, 100u);
 }
 
+TEST(Corpus, EveryHistoryCasePassesAndFailsWithItsQuirk) {
+    const auto right = make_engine_backend();
+    std::set<std::string> shown;
+    for_each_corpus_case("history", [&](const std::string& name, const guest::CaseFile& file) {
+        for (const auto& line : corpus_mismatches(*right, file)) ADD_FAILURE() << name << ": " << line;
+        const auto quirk = quirk_named(file.about.quirk);
+        ASSERT_TRUE(quirk) << name << ": [about] names no quirk of the engine";
+        EXPECT_EQ(name, file.about.quirk + ".toml");
+        EXPECT_FALSE(corpus_mismatches(*make_engine_backend({*quirk}), file).empty()) << name << " passes all the same";
+        shown.insert(file.about.quirk);
+    });
+    for (const QuirkInfo& info : quirk_catalogue())
+        if (!info.bug.empty() && info.equivalent.empty())
+            EXPECT_TRUE(shown.contains(info.name)) << info.name << ": a real bug without a case in corpora/history";
+}
+
 /// Every case of the conformance corpus, by file name: whether the machine with this quirk gives its tape.
 std::set<std::string> failing(Quirk quirk) {
     std::set<std::string> names;

@@ -79,6 +79,7 @@ void read_about(TableReader& table, About& about) {
     });
     table.read("citation", about.citation);
     table.read("argument", about.argument);
+    table.read("quirk", about.quirk);
     table.read_enum("vendor", about.vendor, about_vendor_names);
 }
 

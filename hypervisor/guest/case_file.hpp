@@ -22,6 +22,7 @@ struct About {
     std::string citation;
     std::string argument;             ///< why the expectation follows, where it is not plain
     Vendor vendor = Vendor::Unknown;  ///< where the case applies; Unknown: on both
+    std::string quirk;                ///< corpora/history: the engine's quirk with which the case fails
     bool operator==(const About&) const = default;
 };
 
