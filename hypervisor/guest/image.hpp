@@ -87,12 +87,18 @@ const Stage* stage_of(World world, Mode mode);
 enum class Wake : std::uint8_t { None, Interrupt, Nmi };
 inline constexpr std::uint8_t wake_vector = 0x30;  ///< of Wake::Interrupt
 
+/// What stands after the last op and raises #UD there: UD2; and in real mode LOCK NOP, because software that emulates it
+/// may know no UD2 (KVM does not).
+constexpr std::array<std::uint8_t, 2> end_bytes(Mode mode) {
+    return mode == Mode::Real16 ? std::array<std::uint8_t, 2>{0xF0, 0x90} : std::array<std::uint8_t, 2>{0x0F, 0x0B};
+}
+
 struct Image {
     const Stage* stage = nullptr;
     Mode mode = Mode::Long64;  ///< of the program
     Params params;
     std::uint16_t code_size = 0;                          ///< without the end's UD2
-    std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then UD2 (0F 0B)
+    std::array<std::uint8_t, layout::code_limit> code{};  ///< ops, then the end
     /// Distance from each byte to the next op's first. 0 at the end, after which there is none.
     std::array<std::uint8_t, layout::code_limit> skip{};
     /// Quadwords of stage memory that this case changes (IDT, GDT, TSS); `apply` writes them, and whoever reuses the

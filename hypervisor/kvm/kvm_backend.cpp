@@ -178,7 +178,7 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
     guest::remove_patches(image, guest_->ram.bytes());
     const kvm_regs& last = guest_->machine->registers();
     if (tape.outcome != Outcome::Completed)
-        tape.stop_rip = last.rip;
+        tape.stop_rip = guest_->machine->cs_base() + last.rip;
     else
         for (const auto& [gpr, field] : carried_registers) tape.final.gpr[gpr] = last.*field;
 }
@@ -249,7 +249,9 @@ KvmBackend::Answer KvmBackend::answer_io() {
         std::memset(data, 0, std::size_t{exit.io.size} * exit.io.count);
         return std::nullopt;
     }
-    if (exit.io.port != layout::exit_port || !in_stage_text(guest_->machine->registers().rip)) return std::nullopt;
+    const Machine& machine = *guest_->machine;
+    if (exit.io.port != layout::exit_port || !in_stage_text(machine.cs_base() + machine.registers().rip))
+        return std::nullopt;
     switch (static_cast<ExitCode>(*data)) {
         case ExitCode::Completed:
         case ExitCode::Identified: return Outcome::Completed;

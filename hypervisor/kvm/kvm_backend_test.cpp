@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -31,13 +32,17 @@ guest::Image image_of(const std::vector<std::vector<std::uint8_t>>& ops, Mode mo
         }
     }
     image.op_offset[image.op_count] = image.code_size;
-    image.code[image.code_size] = 0x0F;
-    image.code[image.code_size + 1u] = 0x0B;
+    std::ranges::copy(guest::end_bytes(mode), image.code.begin() + image.code_size);
     image.params.cr4 = image.stage->cr4;
     image.params.entry_frame = {layout::code, guest::program_cs(mode, cpl), guest::rflags::fixed1, layout::stack_top,
                                 guest::program_ss(mode, cpl)};
     image.params.idt_limit_and_base[0] = image.stage->idt_limit | layout::idt_dpl3 << 16;
     image.params.idt_limit_and_base[1] = layout::idt_dpl3 >> 48;
+    if (mode == Mode::Real16) {
+        image.params.entry_frame.rip = 0;
+        image.params.entry_frame.rsp &= 0xFFFF;
+        image.params.idt_limit_and_base[0] = image.stage->idt_limit | layout::idt_dpl0 << 16;
+    }
     image.params.code_size = image.code_size;
     image.params.db_rf_set = guest::rflags::rf;
     return image;
@@ -164,6 +169,70 @@ TEST_F(Kvm, Compat32ProgramsRunIn32BitCodeBelowThe64BitHandlers) {
         EXPECT_EQ(tape_.records[0].rsp, layout::stack_top);
         EXPECT_EQ(tape_.final.gpr[0], 0u);
         EXPECT_EQ(tape_.final.cs, guest::program_cs(Mode::Compat32, cpl));
+    }
+}
+
+/// Software that runs real mode may lack instructions; CLI, STI, LOCK NOP and MOV are no such.
+TEST_F(Kvm, Real16ProgramsRunInTheirSegments) {
+    // lock nop; mov eax, [stack_top - 8 of SS]; mov ecx, [0]; sti
+    auto image =
+        image_of({{0xF0, 0x90}, {0x66, 0x36, 0xA1, 0xF8, 0x1E}, {0x66, 0x8B, 0x0E, 0, 0}, {0xFB}}, Mode::Real16);
+    image.stack_count = 2;
+    image.stack[0] = 0x1234;
+    image.stack[1] = 0x5678;
+    image.params.entry_frame.rsp = (layout::stack_top - 8) & 0xFFFF;
+    image.params.gpr = {1, 2, 3, 0x3333'3333, 0, 5, 6, 7};
+    run(image);
+    ASSERT_EQ(tape_.outcome, Outcome::Completed) << tape_.detail << std::hex << tape_.stop_rip;
+    ASSERT_EQ(tape_.count, 1u);
+    const auto& record = tape_.records[0];
+    EXPECT_EQ(record.vector, 6u);
+    EXPECT_EQ(record.error, 0u);
+    EXPECT_EQ(record.rip, 0u);
+    EXPECT_EQ(record.cs, layout::real_cs);
+    EXPECT_EQ(record.rsp, 0x1EF8u);
+    EXPECT_EQ(record.ss, layout::real_ss);
+    EXPECT_EQ(record.frame, 0x1EF8u - 6);
+    EXPECT_EQ(record.handler_ss, layout::real_ss);
+    EXPECT_EQ(record.rcx, 2u);
+    EXPECT_EQ(record.dr6, guest::not_recorded);
+    EXPECT_EQ(record.cr2, guest::not_recorded);
+    EXPECT_EQ(tape_.final.gpr[0], 0x5678'1234u);
+    std::uint64_t data = 0;
+    for (std::uint64_t i = 0; i < 4; ++i) data |= std::uint64_t{layout::initial_data(layout::data + i)} << 8 * i;
+    EXPECT_EQ(tape_.final.gpr[1], data);
+    EXPECT_EQ(tape_.final.gpr[2], 3u);
+    EXPECT_EQ(tape_.final.gpr[3], 0x3333'3333u);
+    EXPECT_EQ(tape_.final.gpr[5], 5u);
+    EXPECT_EQ(tape_.final.gpr[7], 7u);
+    EXPECT_EQ(tape_.final.rflags & guest::rflags::if_, guest::rflags::if_);
+}
+
+TEST_F(Kvm, Real16StepsAndResumesWithRf) {
+    auto image = with_flags(image_of({nop, nop}, Mode::Real16), guest::rflags::fixed1 | guest::rflags::tf);
+    image.params.dr[0] = layout::code + 1;
+    image.params.dr7 |= 2;
+    run(image);
+    ASSERT_EQ(tape_.outcome, Outcome::Completed) << tape_.detail << std::hex << tape_.stop_rip;
+    // The trap's handler returns with RF, which passes over the breakpoint on the next op.
+    ASSERT_EQ(tape_.count, 2u);
+    for (std::uint64_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(tape_.records[i].rip, 1 + i);
+        EXPECT_EQ(tape_.records[i].dr6 & guest::dr::dr6_bs, guest::dr::dr6_bs);
+    }
+    image.params.db_rf_set = 0;
+    run(image);
+    EXPECT_EQ(tape_.outcome, Outcome::TapeOverflow) << "without RF it is met again and again";
+}
+
+TEST_F(Kvm, ModesTakeTurns) {
+    const auto long64 = probe(), real16 = image_of({nop, {0xF0, 0x90}}, Mode::Real16);
+    const auto compat32 = image_of({nop, ud2}, Mode::Compat32, 3);
+    const auto first = text_of(run(long64)), second = text_of(run(real16)), third = text_of(run(compat32));
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(text_of(run(real16)), second);
+        EXPECT_EQ(text_of(run(long64)), first);
+        EXPECT_EQ(text_of(run(compat32)), third);
     }
 }
 

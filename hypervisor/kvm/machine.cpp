@@ -162,6 +162,12 @@ void Machine::set_registers(const kvm_regs& registers) {
     run_->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 }
 
+std::uint64_t Machine::cs_base() const {
+    kvm_sregs sregs{};
+    const bool real = (sregs_.cr0 & guest::cr0_pe) == 0;
+    return real && request_from(vcpu_, KVM_GET_SREGS, &sregs) == 0 ? sregs.cs.base : 0;
+}
+
 bool Machine::enter() { return ioctl(vcpu_.number(), KVM_RUN, 0) == 0; }
 
 bool Machine::exception_waiting() const {

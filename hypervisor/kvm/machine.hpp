@@ -30,6 +30,8 @@ public:
 
     /// Registers of the last exit.
     const kvm_regs& registers() const { return run_->s.regs.regs; }
+    /// What CS adds to RIP: a request of its own, but in real mode only.
+    std::uint64_t cs_base() const;
     /// Registers of the next entry.
     void set_registers(const kvm_regs& registers);
 

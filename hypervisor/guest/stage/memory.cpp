@@ -1,6 +1,7 @@
 #include "hypervisor/guest/stage/memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <iterator>
 
@@ -11,13 +12,25 @@ namespace {
 
 struct Field {
     std::uint64_t Record::*field;
-    bool optional = false;  ///< a complete record may lack it
+    std::array<std::uint8_t, 3> bytes = {8, 4, 2};  ///< that stubs store of it in long mode, prot32, real16
+    bool optional = false;                          ///< a complete record may lack it
 };
-constexpr Field record_fields[] = {{&Record::vector},     {&Record::error},     {&Record::rip},
-                                   {&Record::cs},         {&Record::rflags},    {&Record::rsp},
-                                   {&Record::ss},         {&Record::cr2, true}, {&Record::rcx},
-                                   {&Record::dr6, true},  {&Record::dr7, true}, {&Record::handler_flags},
-                                   {&Record::handler_ss}, {&Record::frame},     {&Record::reserved, true},
+constexpr std::array<std::uint8_t, 3> of_a_register = {8, 4, 4};
+constexpr Field record_fields[] = {{&Record::vector},
+                                   {&Record::error},
+                                   {&Record::rip},
+                                   {&Record::cs},
+                                   {&Record::rflags},
+                                   {&Record::rsp},
+                                   {&Record::ss},
+                                   {&Record::cr2, of_a_register, true},
+                                   {&Record::rcx, of_a_register},
+                                   {&Record::dr6, of_a_register, true},
+                                   {&Record::dr7, of_a_register, true},
+                                   {&Record::handler_flags},
+                                   {&Record::handler_ss, {2, 2, 2}},
+                                   {&Record::frame},
+                                   {&Record::reserved, of_a_register, true},
                                    {&Record::complete}};
 static_assert(std::size(record_fields) * 8 == sizeof(Record));
 
@@ -48,9 +61,8 @@ void remove_patches(const Image& image, std::span<std::uint8_t> guest_memory) {
 
 Record unwritten_record(Mode stage) {
     Record record;
-    if (!long_mode(stage))
-        for (const auto& [field, optional] : record_fields) record.*field &= 0xFFFF'FFFF;
-    record.handler_ss &= 0xFFFF;
+    const unsigned column = long_mode(stage) ? 0 : stage == Mode::Prot32 ? 1 : 2;
+    for (const Field& f : record_fields) record.*f.field &= ~0ull >> (64 - 8 * f.bytes[column]);
     return record;
 }
 
@@ -85,8 +97,9 @@ void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tap
     std::memcpy(tape.records.data(), raw + offsetof(RawTape, records), tape.count * sizeof(Record));
     const Record unwritten = unwritten_record(mode);
     for (Record& record : std::span(tape.records).first(tape.count))
-        for (const auto& [field, optional] : record_fields)
-            if ((optional || record.complete != 1) && record.*field == unwritten.*field) record.*field = not_recorded;
+        for (const Field& f : record_fields)
+            if ((f.optional || record.complete != 1) && record.*f.field == unwritten.*f.field)
+                record.*f.field = not_recorded;
     std::memcpy(&tape.final, raw + offsetof(RawTape, final), sizeof tape.final);
 }
 

@@ -23,8 +23,8 @@ void remove_patches(const Image& image, std::span<std::uint8_t> guest_memory);
 /// tape_capacity, everything else is data for the judge. Leaves outcome, features, stop_rip and detail alone.
 void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tape);
 
-/// A record before its stub ran: `not_recorded`, cut to the bytes that the stage's stubs store of each field (8, or 4
-/// outside long mode; 2 of handler_ss), so that they need not clear the rest. parse_tape undoes it.
+/// A record before its stub ran: `not_recorded`, cut to the bytes that the stage's stubs store of each field, so that
+/// they need not clear the rest. parse_tape undoes it.
 Record unwritten_record(Mode stage);
 
 struct MemoryRange {

@@ -35,6 +35,9 @@ int main() {
     define("DEBUGCTL_MSR", debugctl::msr);
     define("DEBUGCTL_BTF", debugctl::btf);
 
+    define("TAPE_SEGMENT", layout::tape >> 4);
+    define("REAL_DS", layout::real_ds);
+
     define("EXIT_COMPLETED", static_cast<std::uint64_t>(ExitCode::Completed));
     define("EXIT_WILD_RIP", static_cast<std::uint64_t>(ExitCode::WildRip));
     define("EXIT_TAPE_OVERFLOW", static_cast<std::uint64_t>(ExitCode::TapeOverflow));

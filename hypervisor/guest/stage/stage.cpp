@@ -15,7 +15,6 @@ extern "C" {
 #define FAULTLINE_PLACES(stage)               \
     FAULTLINE_PLACE(stage, text_begin)        \
     FAULTLINE_PLACE(stage, stubs)             \
-    FAULTLINE_PLACE(stage, syscall_entry)     \
     FAULTLINE_PLACE(stage, prologue)          \
     FAULTLINE_PLACE(stage, epilogue_begin)    \
     FAULTLINE_PLACE(stage, epilogue_read_dr7) \
@@ -23,7 +22,9 @@ extern "C" {
     FAULTLINE_PLACE(stage, text_end)
 FAULTLINE_PLACES(long64)
 FAULTLINE_PLACE(long64, identify)
+FAULTLINE_PLACE(long64, syscall_entry)
 FAULTLINE_PLACES(prot32)
+FAULTLINE_PLACES(real16)
 }
 
 namespace faultline::guest {
@@ -43,7 +44,6 @@ std::uint64_t address_in(const std::uint8_t* text, const std::uint8_t* place) {
     Text {                                                                                            \
         faultline_bare_##stage##_text_begin, {                                                        \
             .prologue = FAULTLINE_ADDRESS(stage, prologue), .stubs = FAULTLINE_ADDRESS(stage, stubs), \
-            .syscall_entry = FAULTLINE_ADDRESS(stage, syscall_entry),                                 \
             .epilogue_read_dr7 = FAULTLINE_ADDRESS(stage, epilogue_read_dr7),                         \
             .epilogue_begin = FAULTLINE_ADDRESS(stage, epilogue_begin),                               \
             .epilogue_end = FAULTLINE_ADDRESS(stage, epilogue_end), .text_begin = layout::text,       \
@@ -125,22 +125,29 @@ void put_tape(Memory& memory, Mode stage) {
     put(memory, layout::tape, tape);
 }
 
+/// What all stages have.
 Stage build(Mode mode, const Text& text) {
     Stage stage;
     stage.mode = mode;
     stage.memory.resize(layout::ram_size);
-    put_page_tables(stage.memory, mode);
-    put_gdt(stage.memory, mode);
-    put_tss(stage.memory, mode);
-    put_idts(stage.memory, mode);
     put_initial_data(stage.memory, layout::data, layout::data_size);
     put_initial_data(stage.memory, layout::readonly, layout::page);
     put_initial_data(stage.memory, layout::supervisor, layout::page);
     put_tape(stage.memory, mode);
     std::memcpy(stage.memory.data() + layout::text, text.bytes, text.symbols.text_end - text.symbols.text_begin);
-
     stage.symbols = text.symbols;
     stage.entry = stage.symbols.prologue;
+    stage.idt_base = layout::idt_dpl0;
+    stage.idt_limit = static_cast<std::uint16_t>(256 * gate_size(mode) - 1);
+    return stage;
+}
+
+Stage build_protected(Mode mode, const Text& text) {
+    Stage stage = build(mode, text);
+    put_page_tables(stage.memory, mode);
+    put_gdt(stage.memory, mode);
+    put_tss(stage.memory, mode);
+    put_idts(stage.memory, mode);
     stage.cr0 = stage_cr0;
     stage.cr3 = layout::page_tables;
     stage.cs = segment_of(mode, layout::kernel_cs);
@@ -150,19 +157,31 @@ Stage build(Mode mode, const Text& text) {
     stage.tr = segment_of(mode, layout::tr);
     stage.gdt_base = layout::gdt;
     stage.gdt_limit = layout::gdt_bytes - 1;
-    stage.idt_base = layout::idt_dpl0;
-    stage.idt_limit = static_cast<std::uint16_t>(256 * gate_size(mode) - 1);
     return stage;
 }
 
 Stage build_bare_long64() {
-    Stage stage = build(Mode::Long64, FAULTLINE_TEXT(long64));
+    Stage stage = build_protected(Mode::Long64, FAULTLINE_TEXT(long64));
+    stage.symbols.syscall_entry = FAULTLINE_ADDRESS(long64, syscall_entry);
     stage.symbols.identify = FAULTLINE_ADDRESS(long64, identify);
     stage.cr4 = stage_cr4;
     stage.efer = stage_efer;
     stage.star = std::uint64_t{layout::user_ss - 8} << 48 | std::uint64_t{layout::kernel_cs} << 32;
     stage.lstar = stage.symbols.syscall_entry;
     stage.sfmask = stage_sfmask;
+    return stage;
+}
+
+Stage build_bare_real16() {
+    constexpr std::uint16_t limit = 0xFFFF, code = 0x9B, data = 0x93, busy_tss = 0x8B;
+    Stage stage = build(Mode::Real16, FAULTLINE_TEXT(real16));
+    for (unsigned vector = 0; vector < 256; ++vector)
+        put(stage.memory, layout::idt_dpl0 + 4 * vector,
+            static_cast<std::uint32_t>(stage.symbols.stubs + stub_stride * vector));
+    stage.cr0 = stage_cr0_real;
+    stage.cs = {0, 0, limit, code};
+    stage.ss = stage.ds = stage.es = stage.fs = stage.gs = {0, 0, limit, data};
+    stage.tr = {0, 0, limit, busy_tss};  // unused, but a vCPU has one
     return stage;
 }
 
@@ -177,10 +196,13 @@ const Stage* stage_of(World world, Mode mode) {
             return &stage;
         }
         case Mode::Prot32: {
-            static const Stage stage = build(mode, FAULTLINE_TEXT(prot32));
+            static const Stage stage = build_protected(mode, FAULTLINE_TEXT(prot32));
             return &stage;
         }
-        case Mode::Real16: break;
+        case Mode::Real16: {
+            static const Stage stage = build_bare_real16();
+            return &stage;
+        }
     }
     return nullptr;
 }

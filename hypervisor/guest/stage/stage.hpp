@@ -11,6 +11,8 @@ namespace faultline::guest {
 
 /// PE, MP, ET, NE, WP, PG. WP so that CPL0 programs respect the read-only page; AM clear, so #AC never occurs.
 inline constexpr std::uint64_t stage_cr0 = 0x8001'0033;
+/// The same in real mode: ET, MP, NE.
+inline constexpr std::uint64_t stage_cr0_real = 0x32;
 /// PAE. DE is the case's choice (Environment::de); no SMEP and SMAP: CPL0 programs live on user pages.
 inline constexpr std::uint64_t stage_cr4 = 0x20;
 /// SCE, LME, LMA.

@@ -46,7 +46,7 @@ TEST(Stage, LongModesShareOne) {
     EXPECT_EQ(stage_of(World::Bare, Mode::Compat32), stage_of(World::Bare, Mode::Long64));
     EXPECT_NE(stage_of(World::Bare, Mode::Long64), nullptr);
     EXPECT_EQ(stage_of(World::Svm, Mode::Long64), nullptr);
-    EXPECT_EQ(stage_of(World::Bare, Mode::Real16), nullptr);
+    EXPECT_NE(stage_of(World::Bare, Mode::Prot32), stage_of(World::Bare, Mode::Real16));
 }
 
 TEST(Stage, PagesHaveTheLayoutsPermissions) {
