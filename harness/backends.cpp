@@ -6,6 +6,7 @@
 
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/kvm/kvm_backend.hpp"
+#include "hypervisor/native/native_backend.hpp"
 
 namespace faultline::harness {
 
@@ -31,6 +32,7 @@ Result<BackendFactory> backend_factory(const std::string& name) {
     if (name == "engine") return BackendFactory([] { return engine::make_engine_backend(); });
     if (name.starts_with("engine+")) return engine_with(name.substr(std::string_view("engine+").size()));
     if (name == "kvm") return BackendFactory([] { return kvm::make_kvm_backend(); });
+    if (name == "native") return BackendFactory([] { return native::make_native_backend(); });
     return fail(
         Exit::Usage,
         fmt::format("there is no backend '{}': expected engine, engine+QUIRK or kvm (`faultline list backends`)",
@@ -41,7 +43,8 @@ std::vector<BackendInfo> backend_catalogue() {
     return {{"engine",
              {"bare"},
              "the built-in machine, an interpreter of real bytes; runs everywhere. engine+QUIRK is wrong on purpose"},
-            {"kvm", {"bare"}, "/dev/kvm of this host, whatever vendor module stands behind it"}};
+            {"kvm", {"bare"}, "/dev/kvm of this host, whatever vendor module stands behind it"},
+            {"native", {"bare"}, "this host's own processor: CPL3 programs in a traced process"}};
 }
 
 }  // namespace faultline::harness

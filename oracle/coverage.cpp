@@ -7,12 +7,24 @@ using namespace guest;
 namespace event = debug::event;
 namespace kind = debug::kind;
 
-void count_use(const std::vector<Step>& trail, RuleUse& use) {
+namespace {
+
+/// Bits of a step's answer that the tape does not show: nothing is decided by them.
+Unseen unseen_of(const Step& step, const Response& r, const Tape& tape) {
+    if (!tape.through_kernel) return {};
+    if (r.event != event::none && step.record < tape.count) return tape.unseen[step.record];
+    return {.dr6 = ~0ull, .dr7 = ~0ull};
+}
+
+}  // namespace
+
+void count_use(const std::vector<Step>& trail, const Tape& tape, RuleUse& use) {
     const auto table = debug::rule_table();
     debug::Outcomes right;
     for (const Step& step : trail) {
         debug::outcomes(step.pre, step.stim, right);
         const Response r = right[step.chosen].response;
+        const Unseen unseen = unseen_of(step, r, tape);
         std::size_t applying[max_rules], count = 0;
         for (std::size_t i = 0; i < table.size(); ++i) {
             if (!table[i].applies(step.pre, step.stim)) continue;
@@ -58,13 +70,14 @@ void count_use(const std::vector<Step>& trail, RuleUse& use) {
             c.dr7 = step.pre.dr7 & ~dr::dr7_gd;
         });
         change([](Response& c) { ++c.vector; });
-        change([](Response& c) { c.error ^= 1; });
+        if (!(unseen.error & 1)) change([](Response& c) { c.error ^= 1; });
         change([](Response& c) { c.rip ^= 1; });
-        change([](Response& c) { c.rf = !c.rf; });
+        if (!(unseen.rflags & rflags::rf)) change([](Response& c) { c.rf = !c.rf; });
         change([](Response& c) { c.tf = !c.tf; });
         for (const unsigned bit : {0u, 1u, 2u, 3u, 4u, 11u, 12u, 13u, 14u, 15u, 16u})
-            change([&](Response& c) { c.dr6 ^= 1ull << bit; });
-        for (const unsigned bit : {0u, 10u, 11u, 12u, 13u}) change([&](Response& c) { c.dr7 ^= 1ull << bit; });
+            if (!(unseen.dr6 >> bit & 1)) change([&](Response& c) { c.dr6 ^= 1ull << bit; });
+        for (const unsigned bit : {0u, 10u, 11u, 12u, 13u})
+            if (!(unseen.dr7 >> bit & 1)) change([&](Response& c) { c.dr7 ^= 1ull << bit; });
         change([](Response& c) { c.debugctl ^= 2; });
         change([](Response& c) { c.dr_value ^= 1; });
         for (const unsigned bit : {0u, 1u, 2u, 3u, 14u}) change([&](Response& c) { c.held ^= 1ull << bit; });

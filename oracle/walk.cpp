@@ -54,6 +54,20 @@ bool fits(const Expected& e, const Record& r) {
            ((r.dr6 ^ e.dr6) & ~e.dr6_any) == 0 && r.cr2 - e.cr2 <= e.cr2_span;
 }
 
+Record fill_in(const Tape& tape, std::uint32_t index, const Expected& e) {
+    Record r = tape.records[index];
+    if (!tape.through_kernel) return r;
+    const Unseen& unseen = tape.unseen[index];
+    const auto take = [](std::uint64_t& field, std::uint64_t value, std::uint64_t bits) {
+        field = (field & ~bits) | (value & bits);
+    };
+    take(r.error, e.error, unseen.error);
+    take(r.rflags, e.rflags, unseen.rflags);
+    take(r.dr6, e.dr6, unseen.dr6);
+    take(r.dr7, e.dr7, unseen.dr7);
+    return r;
+}
+
 bool Walk::in_program(std::uint64_t rip) const { return rip - layout::code < image_.code_size + 2u; }
 bool Walk::in_stage_text(std::uint64_t rip) const {
     return rip >= image_.stage->symbols.text_begin && rip < image_.stage->symbols.text_end;

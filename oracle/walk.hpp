@@ -45,6 +45,8 @@ struct Expected {
     bool only_vector = false;  ///< #DF: the frame is undefined
 };
 bool fits(const Expected& expected, const guest::Record& record);
+/// The tape's record with what the subject does not show of it (guest::Unseen) taken from `expected`.
+guest::Record fill_in(const guest::Tape& tape, std::uint32_t index, const Expected& expected);
 
 /// Whether an event can be delivered in this state, and whether the oracle can speak about what follows.
 enum class Delivery : std::uint8_t { Possible, DoubleFault, NotModelled };

@@ -40,6 +40,7 @@ Look Machine::look(const guest::Case& kase, const guest::Image& image, oracle::R
     if (image.params.use_debugctl && !backend_->features().btf)
         return {Verdict::Skip, "the subject has no DEBUGCTL.BTF", {}};
     backend_->run(image, *tape_);
+    if (!tape_->unsuitable.empty()) return {Verdict::Skip, std::string(tape_->unsuitable), {}};
     Look look;
     look.oracle = judge_.judge(kase, image, *tape_, use);
     look.verdict = verdict_of(look.oracle.kind);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "hypervisor/guest/layout.hpp"
@@ -95,6 +96,13 @@ struct Features {
     auto operator<=>(const Features&) const = default;
 };
 
+/// What a record does not show: bits set here say nothing. A backend that sees events through another kernel, whose own
+/// handlers they reach, states with it what that kernel keeps to itself, never what is seen and wrong.
+struct Unseen {
+    std::uint64_t error = 0, rflags = 0, dr6 = 0, dr7 = 0;
+    auto operator<=>(const Unseen&) const = default;
+};
+
 /// Fixed capacity so that a run allocates nothing; only [0, count) is meaningful.
 struct Tape {
     Features features;
@@ -104,6 +112,14 @@ struct Tape {
     Final final;                 ///< valid iff outcome == Completed
     std::uint64_t stop_rip = 0;  ///< RIP where the run stopped, when not Completed
     std::string detail;          ///< the subject's own words (suberror, errno), for people
+
+    /// Not written by the stage's stubs but from what another kernel shows: `unseen` holds for `records`; what only a
+    /// handler of our own can see (its flags, SS and frame, an event on its first instruction) is not there, nor are the
+    /// debug registers, DEBUGCTL and CR4 of `final`.
+    bool through_kernel = false;
+    std::array<Unseen, tape_capacity> unseen;
+    /// Not empty: why this subject cannot run this image. Then nothing else is meaningful, and the case is skipped.
+    std::string_view unsuitable;
 };
 
 }  // namespace faultline::guest

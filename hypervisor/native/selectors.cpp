@@ -1,0 +1,71 @@
+#include "hypervisor/native/selectors.hpp"
+
+#include <cstring>
+
+#include "hypervisor/native/suitability.hpp"
+
+namespace faultline::native {
+namespace {
+
+namespace layout = guest::layout;
+
+/// The immediate of a MOV to a whole register: its offset in the code, or 0.
+unsigned immediate(const guest::Image& image, unsigned op) {
+    const Opcode opcode = opcode_at(image, image.op_offset[op]);
+    const bool whole = image.mode == guest::Mode::Long64 ? (opcode.rex & 8) != 0 : !opcode.operand_size;
+    return opcode.code >= 0xB8 && opcode.code <= 0xBF && whole ? opcode.offset : 0;
+}
+
+bool may_be_misread(std::uint64_t value) {
+    if (value == layout::user_ss || value == layout::user_cs || value == layout::user_cs32) return false;
+    const auto selector = value & 0xFFFF;
+    return selector == layout::user_ss || selector == layout::user_cs || selector == linux_ss || selector == linux_cs ||
+           selector == linux_cs32 || (selector >= layout::user_cs32 - 3u && selector < layout::task_a);
+}
+
+std::uint64_t read(const guest::Image& image, unsigned offset) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, &image.code[offset], image.stack_slot_bytes());
+    return value;
+}
+
+}  // namespace
+
+SelectorUse selector_use(const guest::Image& image) {
+    bool loads = false;
+    for (unsigned i = 0; i < image.op_count; ++i) {
+        const auto code = opcode_at(image, image.op_offset[i]).code;
+        const bool pop_ss = code == 0x17 && image.mode != guest::Mode::Long64;
+        loads |= code == 0x8E || code == 0xCF || pop_ss;  // MOV SS, IRET
+    }
+    if (!loads) return SelectorUse::None;
+    bool unclear = false;
+    for (const auto value : image.params.gpr) unclear |= may_be_misread(value);
+    for (unsigned i = 0; i < image.stack_count; ++i) unclear |= may_be_misread(image.stack[i]);
+    for (unsigned i = 0; i < image.op_count; ++i)
+        if (const unsigned at = immediate(image, i)) unclear |= may_be_misread(read(image, at));
+    return unclear ? SelectorUse::Unclear : SelectorUse::Translate;
+}
+
+bool tests_bits(const guest::Image& image) {
+    for (unsigned i = 0; i < image.op_count; ++i)
+        if (opcode_at(image, image.op_offset[i]).code == 0x0FBA) return true;
+    return false;
+}
+
+bool translate_memory(const guest::Image& image, const Selectors& selectors, std::span<std::uint8_t> memory) {
+    bool any = false;
+    const auto put = [&](std::uint64_t address, std::uint64_t value) {
+        const std::uint64_t translated = selectors.to_linux(value);
+        if (translated == value || address > memory.size() - sizeof value) return;
+        std::memcpy(memory.data() + address, &translated, image.stack_slot_bytes());
+        any = true;
+    };
+    for (unsigned i = 0; i < image.stack_count; ++i)
+        put(image.initial_stack() + std::uint64_t{image.stack_slot_bytes()} * i, image.stack[i]);
+    for (unsigned i = 0; i < image.op_count; ++i)
+        if (const unsigned at = immediate(image, i)) put(layout::code + at, read(image, at));
+    return any;
+}
+
+}  // namespace faultline::native

@@ -1,0 +1,63 @@
+// The user selectors of the stage and those of Linux: a program's values in the one are laid down in the other, and
+// taken back when its registers are read.
+//
+// A quadword that holds exactly the stage's user SS or CS is taken for a selector. A program that does anything else
+// with such a value would give it away: so it runs again with other selectors of the child (and other bits above them,
+// which no segment load looks at), and where the runs differ it computes with a selector, and says nothing.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "hypervisor/guest/image.hpp"
+#include "hypervisor/native/child.hpp"
+
+namespace faultline::native {
+
+/// What stands for the stage's user selectors in registers and memory; the low 16 bits are what is loaded.
+struct Selectors {
+    std::uint64_t ss, cs, cs32;
+    bool of_values = true;  ///< false: values are numbers
+
+    std::uint64_t to_linux(std::uint64_t value) const {
+        if (!of_values) return value;
+        if (value == guest::layout::user_ss) return ss;
+        if (value == guest::layout::user_cs) return cs;
+        return value == guest::layout::user_cs32 ? cs32 : value;
+    }
+    std::uint64_t to_stage(std::uint64_t value) const {
+        if (!of_values) return value;
+        if (value == ss) return guest::layout::user_ss;
+        if (value == cs) return guest::layout::user_cs;
+        return value == cs32 ? guest::layout::user_cs32 : value;
+    }
+    /// Of SS and CS themselves.
+    std::uint64_t loaded_to_stage(std::uint64_t value) const {
+        if (value == (ss & 0xFFFF)) return guest::layout::user_ss;
+        if (value == linux_cs) return guest::layout::user_cs;
+        return value == linux_cs32 ? guest::layout::user_cs32 : value;
+    }
+};
+/// For programs that load none: only CS and SS themselves are translated.
+inline constexpr Selectors no_selectors{linux_ss, linux_cs, linux_cs32, false};
+inline constexpr Selectors first_selectors{linux_ss, linux_cs, linux_cs32};
+inline constexpr std::array<Selectors, 2> other_selectors{{
+    {0x5A5A'0000u | other_ss[0], 0x5A5A'0000 | linux_cs, 0x5A5A'0000 | linux_cs32},
+    {0x0D0D'0000u | other_ss[1], 0x0D0D'0000 | linux_cs, 0x0D0D'0000 | linux_cs32},
+}};
+
+enum class SelectorUse : std::uint8_t {
+    None,       ///< the program loads no segment register: its values are numbers
+    Translate,  ///< it does: values are translated
+    Unclear,    ///< a value may be a selector that the two tables do not agree on
+};
+SelectorUse selector_use(const guest::Image& image);
+
+/// Whether an op tests single bits of memory (BT and its kind): it can tell the stage's SS from all of the others at
+/// once.
+bool tests_bits(const guest::Image& image);
+
+/// Rewrites the image's stack slots and the immediates that its ops load, in guest memory. True when there were any.
+bool translate_memory(const guest::Image& image, const Selectors& selectors, std::span<std::uint8_t> memory);
+
+}  // namespace faultline::native
