@@ -28,18 +28,21 @@ Decoded decode(Decoder& decoder, const Bytes& bytes) {
     return result;
 }
 
+CodeMode any_mode() { return static_cast<CodeMode>(*rc::gen::inRange<int>(0, code_modes)); }
+
 RC_GTEST_PROP(Decoder, WhatItRemembersIsWhatAFreshOneSays, ()) {
+    const CodeMode mode = any_mode();
     // Likely prefixes and opcodes first, so that most draws are instructions.
     const auto byte = rc::gen::arbitrary<std::uint8_t>();
     const auto head = pick<Bytes>({{}, {0x48}, {0x66}, {0x0F}, {0x41}, {0x48, 0x0F}, {0xF3}, {0x64}, {0x67}});
     Bytes first = head, second;
     while (first.size() < 15) first.push_back(*byte);
-    Decoder used(CodeMode::Long64);
+    Decoder used(mode);
     const Decoded before = decode(used, first);
     // The same head with other bytes behind it.
     second = first;
     for (std::size_t i = head.size() + *rc::gen::inRange<std::size_t>(1, 4); i < second.size(); ++i) second[i] = *byte;
-    Decoder fresh(CodeMode::Long64);
+    Decoder fresh(mode);
     const Decoded remembered = decode(used, second), anew = decode(fresh, second);
     RC_ASSERT(remembered.status == anew.status);
     if (anew.status == DecodeStatus::Ok) RC_ASSERT(fields(remembered.instruction) == fields(anew.instruction));
@@ -47,13 +50,14 @@ RC_GTEST_PROP(Decoder, WhatItRemembersIsWhatAFreshOneSays, ()) {
 }
 
 RC_GTEST_PROP(Decoder, AnInstructionCutShortNeedsMoreBytes, ()) {
+    const CodeMode mode = any_mode();
     Bytes bytes = *rc::gen::container<Bytes>(15, rc::gen::arbitrary<std::uint8_t>());
-    Decoder decoder(CodeMode::Long64);
+    Decoder decoder(mode);
     const Decoded whole = decode(decoder, bytes);
     RC_PRE(whole.status == DecodeStatus::Ok && whole.instruction.length > 1);
     bytes.resize(*rc::gen::inRange<std::size_t>(1, whole.instruction.length));
     RC_ASSERT(decode(decoder, bytes).status == DecodeStatus::NeedMore);
-    Decoder fresh(CodeMode::Long64);
+    Decoder fresh(mode);
     RC_ASSERT(decode(fresh, bytes).status == DecodeStatus::NeedMore);
 }
 
@@ -68,6 +72,49 @@ TEST(Decoder, OpcodesWithoutMeaningAndMisplacedLockAreUndefined) {
                                Bytes{0x44, 0x0F, 0x23, 0xC0}, Bytes{0xF0, 0x01, 0xC0}})
         EXPECT_EQ(decode(decoder, bytes).status, DecodeStatus::Undefined);
     EXPECT_EQ(decode(decoder, {0xF0, 0x01, 0x00}).status, DecodeStatus::Ok);
+}
+
+TEST(Decoder, DefaultSizesAndSegmentsFollowTheMode) {
+    // add [bp+1], ax against add [ebp+1], eax: one byte string.
+    const Bytes bytes{0x01, 0x46, 0x01};
+    Decoder real(CodeMode::Real), prot(CodeMode::Protected32), wide(CodeMode::Long64);
+    const Instruction in16 = decode(real, bytes).instruction, in32 = decode(prot, bytes).instruction,
+                      in64 = decode(wide, bytes).instruction;
+    EXPECT_EQ(in16.base, rbp);
+    EXPECT_EQ(in16.segment, ss);
+    EXPECT_EQ(in16.flags, Instruction::address16);
+    EXPECT_EQ(in32.base, rsi);
+    EXPECT_EQ(in32.segment, ds);
+    EXPECT_EQ(in32.flags, Instruction::address32);
+    EXPECT_EQ(in64.flags, 0);
+    EXPECT_NE(in16.run, in32.run);
+    EXPECT_EQ(in32.run, in64.run);
+}
+
+TEST(Decoder, OverridesOfTheOldSegmentsCountOutside64BitModeOnly) {
+    Decoder prot(CodeMode::Protected32), wide(CodeMode::Long64);
+    for (const auto& [prefix, segment] :
+         {std::pair<std::uint8_t, SegmentSlot>{0x26, es}, {0x2E, cs}, {0x36, ss}, {0x3E, ds}, {0x64, fs}, {0x65, gs}}) {
+        for (const std::uint8_t opcode :
+             {std::uint8_t{0x8B}, std::uint8_t{0xA4}, std::uint8_t{0xD7}}) {  // mov, movsb, xlat
+            const Bytes bytes{prefix, opcode, 0x00};
+            EXPECT_EQ(decode(prot, bytes).instruction.segment, segment);
+            const Instruction in64 = decode(wide, bytes).instruction;
+            EXPECT_EQ(in64.segment, segment >= fs ? segment : ds);
+            EXPECT_EQ(in64.flags & Instruction::based, segment >= fs ? Instruction::based : 0);
+        }
+    }
+}
+
+TEST(Decoder, FarPointersStandInImmediateAndDisplacement) {
+    Decoder prot(CodeMode::Protected32), real(CodeMode::Real);
+    const Instruction far32 = decode(prot, {0xEA, 0x78, 0x56, 0x34, 0x92, 0x08, 0x80}).instruction;
+    EXPECT_EQ(far32.imm & 0xFFFF'FFFF, 0x9234'5678u);
+    EXPECT_EQ(far32.disp, 0x8008u);
+    const Instruction far16 = decode(real, {0x9A, 0x34, 0x92, 0x00, 0xF0}).instruction;
+    EXPECT_EQ(far16.imm & 0xFFFF, 0x9234u);
+    EXPECT_EQ(far16.disp, 0xF000u);
+    EXPECT_EQ(far16.length, 5);
 }
 
 TEST(Decoder, MovDrIgnoresModSoMemoryFormsAreRegisters) {
