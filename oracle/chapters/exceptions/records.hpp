@@ -102,9 +102,9 @@ struct Response {
     using Bits = typename D::Bits;
     using Bool = typename D::Bool;
     BOOST_HANA_DEFINE_STRUCT(Response, (Bits, result), (Bits, vector), (Bits, error), (Bool, writes_cr2),
-                             (Bits, cr2),  // raised or serial #PF, also when it ends in #DF or shutdown
-                             (Bits, rip),
-                             (Bool, rf),  // of the image: delivered; serial, double_fault: for what takes its place
+                             (Bits, cr2),              // raised or serial #PF, also when it ends in #DF or shutdown
+                             (Bits, rip), (Bool, rf),  // of the image (real mode: it has none to show): delivered;
+                                                       // serial, double_fault: for what takes its place
                              // delivered
                              (Bool, pushes_error), (Bool, pushes_stack),  // in the frame: an error code; SS:SP
                              (Bits, slot),                                // bytes of a frame's slot: 8, 4 or 2
