@@ -17,6 +17,17 @@ constexpr Equivalent equivalents[] = {
      "APM vol 2 speaks of software 'at any privilege level' and orders neither check; Bochs and KVM differ"},
     {Quirk::high_bits_before_general_detect,
      "no manual orders the #GP of bits 63:32 and general detect; KVM's two paths differ"},
+    {Quirk::general_detect_pushes_rf,
+     "SDM vol 3, 'Resume Flag', has every fault but an instruction breakpoint push RF = 1; processors push 0 (Linux "
+     "5623f751bd9c): either is allowed"},
+    {Quirk::rep_stepped_at_end,
+     "APM vol 2, 'Using Breakpoints', table of breakpoint locations: with REP the processor 'can' break between "
+     "iterations"},
+    {Quirk::rep_data_breakpoint_at_end,
+     "APM vol 2, 'Data Breakpoints': not exact inside REP strings, the report may come with a later iteration"},
+    {Quirk::disabled_match_reported,
+     "SDM vol 3, 'Debug Status Register (DR6)': Bn may be set for a breakpoint that is not enabled; the APM does not "
+     "rule it out where another #DB is reported"},
     {Quirk::io_type_without_de,
      "APM vol 2, 'Debug-Control Register (DR7)': with CR4.DE = 0 the condition is undefined"},
 };

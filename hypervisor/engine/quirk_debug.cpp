@@ -116,7 +116,8 @@ void QuirkHooks::match_io(Machine& m, std::uint16_t port, std::size_t length, bo
 
 std::uint64_t QuirkHooks::match_code(Machine& m, bool inside_rep) {
     QuirkState& s = m.quirk_state;
-    const std::uint64_t rip = m.cpu.rip;
+    const std::uint64_t rip = m.code_address(m.cpu.rip);
+    if (!m.debug.pending) s.disabled_hits = 0;
     if (inside_rep || (s.rf && !m.quirk(Quirk::rf_ignored))) return 0;
     if (m.shadow == Shadow::MovSs && m.quirk(Quirk::mov_ss_shadow_hides_code_breakpoint)) return 0;
     if (m.quirk(Quirk::code_breakpoint_after_undefined) && kind_at_rip(m) == QuirkState::Kind::Ud2) return 0;

@@ -33,7 +33,7 @@ Kind QuirkHooks::kind_at_rip(Machine& m) {
     const auto at = [&](std::size_t i) { return i < bytes.size() ? bytes[i] : 0; };
     std::size_t i = 0;
     bool repeated = false;
-    const bool rex = m.cpu.segment[cs].attributes & attribute::long_mode;
+    const bool rex = m.long64();
     for (;; ++i) {
         const int byte = at(i);
         if (byte == 0xF2 || byte == 0xF3)
@@ -219,18 +219,19 @@ void QuirkHooks::after_instruction(Machine& m, bool stepping, bool completed) {
     if (m.quirk(Quirk::rep_io_breakpoint_at_end)) late |= s.io_hits;
     if (m.quirk(Quirk::rep_data_breakpoint_at_end)) late |= s.data_hits;
     if (more) {
-        s.held_back |= late;
+        s.late = (s.late_rip == s.last_rip ? s.late : 0) | late;
+        s.late_rip = s.last_rip;
         m.debug.seen &= ~late;
-    } else if (s.held_back) {
-        m.saw(s.held_back);
-        s.held_back = 0;
+    } else if (s.late && s.late_rip == s.last_rip) {
+        m.saw(s.late);
+        s.late = 0;
     }
 }
 
 void QuirkHooks::fault(Machine& m) {
     const bool rechecked = m.fault.vector == vector::ud || m.fault.vector == vector::gp;
     if (m.quirk(Quirk::code_breakpoint_rechecked) && rechecked && m.quirk_state.rf)
-        if (const std::uint64_t hits = m.debug.match_code(m.cpu.rip)) m.fault = {vector::db, 0, hits};
+        if (const std::uint64_t hits = m.debug.match_code(m.code_address(m.cpu.rip))) m.fault = {vector::db, 0, hits};
     if (m.quirk(Quirk::undefined_opcode_as_gp) && m.fault.vector == vector::ud) m.fault = {vector::gp, 0, 0};
 }
 
@@ -241,7 +242,6 @@ bool QuirkHooks::debug_exception(Machine& m, DebugEvent event, std::uint64_t& ca
     const std::uint64_t all = causes | m.debug.pending;
     const bool is_icebp = event == DebugEvent::Icebp;
     s.detected = (causes & dr::dr6_bd) != 0;
-    s.held_back = 0;
     if (m.quirk(Quirk::icebp_in_shadow_fails_entry) && is_icebp && tf && s.boundary_shadow == Shadow::MovSs)
         return fails_entry(m);
     if (m.quirk(Quirk::db_in_shadow_fails_entry) && tf && s.boundary_shadow != Shadow::None && !(all & dr::dr6_bs))
@@ -249,7 +249,7 @@ bool QuirkHooks::debug_exception(Machine& m, DebugEvent event, std::uint64_t& ca
     if (is_icebp) {
         if (m.quirk(Quirk::icebp_pushes_own_rip) || (m.quirk(Quirk::icebp_not_skipped) && all)) return_rip = m.cpu.rip;
         if (m.quirk(Quirk::held_breakpoint_not_fused)) {
-            s.held_back = m.debug.pending;
+            s.unfused = m.debug.pending;
             m.debug.pending = 0;
         }
     }
@@ -331,10 +331,8 @@ void QuirkHooks::after_delivery(Machine& m, std::uint8_t number, Delivery delive
         if (m.quirk(Quirk::db_keeps_general_detect)) m.debug.debugctl |= debugctl_before & guest::debugctl::lbr;
         if (m.quirk(Quirk::db_keeps_btf)) m.debug.debugctl |= debugctl_before & guest::debugctl::btf;
         if (m.quirk(Quirk::db_disables_breakpoints)) set_dr7(m.debug.dr7() & ~dr::dr7_enables);
-        if (m.quirk(Quirk::held_breakpoint_not_fused) && s.held_back) {
-            m.saw(s.held_back);
-            s.held_back = 0;
-        }
+        if (s.unfused) m.saw(s.unfused);
+        s.unfused = 0;
     } else if (m.quirk(Quirk::any_delivery_clears_general_detect)) {
         set_dr7(m.debug.dr7() & ~dr::dr7_gd);
     }

@@ -54,7 +54,8 @@ struct QuirkState {
     bool covered_twice = false;
     std::uint64_t data_hits = 0, io_hits = 0;      ///< of the instruction
     std::uint64_t disabled_hits = 0;               ///< matches of breakpoints that are not enabled
-    std::uint64_t held_back = 0;                   ///< causes kept from the #DB in delivery, or until a REP string ends
+    std::uint64_t late = 0, late_rip = 0;          ///< hits kept until the REP string at `late_rip` ends
+    std::uint64_t unfused = 0;                     ///< held causes kept from the ICEBP's #DB
     std::uint64_t modified = 1;                    ///< address of the last check that a write may come
     std::array<std::uint64_t, 4> armed_address{};  ///< DR0-DR3 as of the last write of DR7
     bool armed_de = false;                         ///< CR4.DE as of then
