@@ -71,6 +71,7 @@ private:
     void draw(std::string_view key, guest::DrNumber& field);
     void draw(std::string_view key, guest::Width& field);
     void draw(std::string_view key, guest::Port& field);
+    void draw(std::string_view key, guest::Word& field);
     void draw(std::string_view key, guest::Vector& field);
     void draw(std::string_view key, guest::BitIndex& field);
     void draw(std::string_view key, guest::OpRef& field);

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "harness/generate/draft.hpp"
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/op_fields.hpp"
 
 namespace faultline::harness {
@@ -32,6 +33,13 @@ void Draft::draw(std::string_view, DrNumber& field) {
 void Draft::draw(std::string_view, Width& field) { field.bytes = static_cast<std::uint8_t>(width_); }
 
 void Draft::draw(std::string_view, Port& field) { field.number = port(width_); }
+
+void Draft::draw(std::string_view key, Word& field) {
+    if (key == "selector")
+        field.number = program_cs(case_.mode, case_.cpl);
+    else
+        field.number = static_cast<std::uint16_t>(8 * random_.below(4));
+}
 
 void Draft::draw(std::string_view, Vector& field) {
     const unsigned lot = random_.below(100);
@@ -321,7 +329,7 @@ void Draft::emit() {
     OpStruct op{};
     for_each_op_field(op, [this](std::string_view key, auto& field) { draw(key, field); });
     aim(op);
-    if (drop_) return;
+    if (drop_ || !valid(op, case_.mode)) return;
     add(op);
     shadow_ = std::is_same_v<OpStruct, ops::MovSs> || std::is_same_v<OpStruct, ops::MovSsMem>;
 }

@@ -44,6 +44,7 @@ std::vector<Small> narrow(unsigned v) {
 }
 std::vector<DrNumber> steps(DrNumber v) { return narrow<DrNumber>(v.number); }
 std::vector<Port> steps(Port v) { return narrow<Port>(v.number); }
+std::vector<Word> steps(Word v) { return narrow<Word>(v.number); }
 std::vector<Vector> steps(Vector v) { return narrow<Vector>(v.number); }
 std::vector<BitIndex> steps(BitIndex v) { return narrow<BitIndex>(v.number); }
 
@@ -209,7 +210,7 @@ private:
                 if (at == position) field = value;
             ++at;
         });
-        if (!valid(out_.back().ops[i])) out_.pop_back();
+        if (!valid(out_.back().ops[i], kase_.mode)) out_.pop_back();
     }
 
     const Case& kase_;

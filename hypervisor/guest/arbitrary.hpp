@@ -12,10 +12,19 @@
 
 namespace faultline::guest::arbitrary {
 
-inline void fill(Gpr& value) { value = static_cast<Gpr>(*rc::gen::inRange(0, 16)); }
+/// Small cases too take from all of a range: some modes and ops refuse its first values.
+template <class T>
+rc::Gen<T> any_size(rc::Gen<T> generator) {
+    return rc::gen::resize(rc::kNominalSize, std::move(generator));
+}
+
+inline void fill(Gpr& value) { value = static_cast<Gpr>(*any_size(rc::gen::inRange(0, 16))); }
 inline void fill(DrNumber& value) { value.number = *rc::gen::inRange<std::uint8_t>(0, 16); }
-inline void fill(Width& value) { value.bytes = *rc::gen::element<std::uint8_t>(1, 2, 4, 8); }
+inline void fill(Width& value) { value.bytes = *any_size(rc::gen::element<std::uint8_t>(1, 2, 4, 8)); }
 inline void fill(Port& value) { value.number = *rc::gen::inRange<std::uint16_t>(0, 0x100); }
+inline void fill(Word& value) {
+    value.number = *rc::gen::inRange<std::uint16_t>(0, *rc::gen::element<std::uint16_t>(0x100, 0xFFFF));
+}
 inline void fill(Vector& value) { value.number = *rc::gen::arbitrary<std::uint8_t>(); }
 inline void fill(BitIndex& value) { value.number = *rc::gen::inRange<std::uint8_t>(0, 32); }
 inline void fill(OpRef& value) { value.index = *rc::gen::inRange<std::uint16_t>(0, 4); }
@@ -33,20 +42,25 @@ inline void fill(Mem& value) {
     if (*rc::gen::arbitrary<bool>()) fill(value.base.emplace());
 }
 
-/// A valid op of the kind at `index` of the variant; op references stay within op0…op3.
-inline Op op_of_kind(std::size_t index) {
+/// A valid op of the kind at `index` of the variant, which exists in `mode`; references stay within op0…op3.
+inline Op op_of_kind(std::size_t index, Mode mode = Mode::Long64) {
     return [&]<std::size_t... i>(std::index_sequence<i...>) {
         using Make = Op (*)();
         constexpr std::array<Make, sizeof...(i)> make = {+[] { return Op(std::in_place_index<i>); }...};
         for (;;) {
             Op op = make[index]();
             for_each_field(op, [](std::string_view, auto& field) { fill(field); });
-            if (valid(op)) return op;
+            if (valid(op, mode)) return op;
         }
     }
     (std::make_index_sequence<std::variant_size_v<Op>>());
 }
-inline Op op() { return op_of_kind(*rc::gen::inRange<std::size_t>(0, std::variant_size_v<Op>)); }
+inline Op op(Mode mode = Mode::Long64) {
+    for (;;) {
+        const auto kind = *rc::gen::inRange<std::size_t>(0, std::variant_size_v<Op>);
+        if (op_exists(kind, mode)) return op_of_kind(kind, mode);
+    }
+}
 
 /// A case of at least four ops, so that every reference is to one of them or the end.
 inline Case subject_case() {

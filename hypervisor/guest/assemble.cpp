@@ -87,11 +87,11 @@ std::uint32_t step_limit(const Case& subject_case) {
 
 }  // namespace
 
-const Encoding& Assembler::encoding_of(const Op& op, std::uint64_t key) {
+const Encoding& Assembler::encoding_of(const Op& op, Mode mode, std::uint64_t key) {
     // Fibonacci hashing: the key's low bits are the op's index, its high ones mostly zero.
     auto& slot = cache_[key * 0x9E37'79B9'7F4A'7C15 >> (64 - 10)];
     static_assert(std::tuple_size_v<decltype(cache_)> == 1 << 10);
-    if (slot.key != key) slot = {key, encode_op(op)};
+    if (slot.key != key) slot = {key, encode_op(op, mode)};
     return slot.encoding;
 }
 
@@ -110,8 +110,8 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
     image.op_count = static_cast<std::uint16_t>(subject_case.ops.size());
     for (std::size_t i = 0; i < subject_case.ops.size(); ++i) {
         const auto& op = subject_case.ops[i];
-        const auto key = encoding_key(op);
-        const auto& encoding = encoding_of(op, key.bits);
+        const auto key = encoding_key(op, image.mode);
+        const auto& encoding = encoding_of(op, image.mode, key.bits);
         if (encoding.length == 0) return failure(fmt::format("op{}: `{}` has no encoding", i, to_text(op)));
         if (!refers_into(key.symbol, subject_case))
             return failure(fmt::format("op{}: `{}` refers to an op that is not there", i, to_text(op)));
@@ -136,7 +136,17 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
         const auto distance = static_cast<std::int64_t>(target - (layout::code + hole.end));
         switch (hole.patch) {
             case Encoding::Patch::Absolute64: std::memcpy(&image.code[hole.end - 8], &target, 8); break;
+            case Encoding::Patch::Absolute32: std::memcpy(&image.code[hole.end - 4], &target, 4); break;
             case Encoding::Patch::Relative32: std::memcpy(&image.code[hole.end - 4], &distance, 4); break;
+            case Encoding::Patch::Relative16: std::memcpy(&image.code[hole.end - 2], &distance, 2); break;
+            case Encoding::Patch::Far32: std::memcpy(&image.code[hole.end - 6], &target, 4); break;
+            case Encoding::Patch::Far16: {
+                std::uint16_t selector;
+                std::memcpy(&selector, &image.code[hole.end - 2], 2);
+                const auto offset = target - (std::uint64_t{selector} << 4);
+                std::memcpy(&image.code[hole.end - 4], &offset, 2);
+                break;
+            }
             case Encoding::Patch::Relative8:
                 if (distance != static_cast<std::int8_t>(distance)) {
                     const auto op = std::upper_bound(image.op_offset.begin(), image.op_offset.begin() + image.op_count,

@@ -27,7 +27,7 @@ private:
         std::uint64_t key = ~0ull;  ///< EncodingKey::bits; none has all bits set
         Encoding encoding;
     };
-    const Encoding& encoding_of(const Op& op, std::uint64_t key);
+    const Encoding& encoding_of(const Op& op, Mode mode, std::uint64_t key);
     std::array<Slot, 1024> cache_;
 };
 

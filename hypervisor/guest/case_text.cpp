@@ -160,7 +160,7 @@ Case read_case(TomlFile& file, TableReader& root) {
         if (!text) return file.fail(node, key, "an op in a string", shown(node));
         auto op = parse_op(*text);
         if (!op) return file.fail(node.source().begin.line, fmt::format("{}: {}", key, op.error()));
-        if (const auto symbol = encoding_key(*op).symbol; symbol.op) references.emplace_back(&node, *symbol.op);
+        if (const auto symbol = encoding_key(*op, result.mode).symbol; symbol.op) references.emplace_back(&node, *symbol.op);
         result.ops.push_back(*std::move(op));
     });
     if (!root.has("ops")) file.fail(0, "ops: expected an array of ops, found nothing");

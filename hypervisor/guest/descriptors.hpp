@@ -31,11 +31,11 @@ struct Descriptor {
 /// What `selector` (RPL ignored) names in the GDT of this mode's stage. TI = 1 names an entry of the LDT, which the
 /// stages do not have: outside. Meaningless in real16.
 constexpr Descriptor descriptor_of(Mode mode, std::uint16_t selector) {
-    using Kind = Descriptor::Kind;
+    using Is = Descriptor::Kind;
     const auto code = [](std::uint8_t dpl, bool long_code) {
-        return Descriptor{.kind = Kind::Code, .dpl = dpl, .readable = true, .long_code = long_code};
+        return Descriptor{.kind = Is::Code, .dpl = dpl, .readable = true, .long_code = long_code};
     };
-    const auto data = [](std::uint8_t dpl) { return Descriptor{.kind = Kind::Data, .dpl = dpl, .writable = true}; };
+    const auto data = [](std::uint8_t dpl) { return Descriptor{.kind = Is::Data, .dpl = dpl, .writable = true}; };
     const auto with = [](Descriptor d, auto change) {
         change(d);
         return d;
@@ -50,7 +50,7 @@ constexpr Descriptor descriptor_of(Mode mode, std::uint16_t selector) {
         case layout::kernel_ss: return data(0);
         case layout::user_ss & ~7: return data(3);
         case layout::user_cs & ~7: return code(3, wide);
-        case layout::tr: return {.kind = Kind::Tss};
+        case layout::tr: return {.kind = Is::Tss};
         case layout::kernel_cs32: return wide ? code(0, false) : Descriptor{};
         case layout::user_cs32 & ~7: return wide ? code(3, false) : Descriptor{};
         case layout::absent_code: return absent(code(0, wide));
@@ -61,10 +61,10 @@ constexpr Descriptor descriptor_of(Mode mode, std::uint16_t selector) {
         case layout::readonly_user_data & ~7: return readonly(data(3));
         case layout::unreadable_user_code & ~7: return with(code(3, wide), [](Descriptor& x) { x.readable = false; });
         case layout::task_a:
-        case layout::task_b: return wide ? Descriptor{} : Descriptor{.kind = Kind::Tss, .dpl = 3};
-        case layout::task_gate: return wide ? Descriptor{} : Descriptor{.kind = Kind::TaskGate, .task = layout::task_a};
+        case layout::task_b: return wide ? Descriptor{} : Descriptor{.kind = Is::Tss, .dpl = 3};
+        case layout::task_gate: return wide ? Descriptor{} : Descriptor{.kind = Is::TaskGate, .task = layout::task_a};
         case layout::task_gate_dpl3:
-            return wide ? Descriptor{} : Descriptor{.kind = Kind::TaskGate, .dpl = 3, .task = layout::task_a};
+            return wide ? Descriptor{} : Descriptor{.kind = Is::TaskGate, .dpl = 3, .task = layout::task_a};
         default: return {};
     }
 }

@@ -13,7 +13,7 @@
 
 namespace faultline::guest {
 
-struct Surroundings;  // case.hpp
+struct Surroundings;
 
 /// What an op's effect is computed from: nothing else is looked at.
 struct EffectContext {
@@ -124,14 +124,14 @@ struct Effect {
         bool known;
     };
     std::uint8_t register_count = 0;
-    std::array<RegisterWrite, 6> registers{};
+    std::array<RegisterWrite, 8> registers{};
     struct MemoryWrite {
         std::uint64_t address, value;
         std::uint8_t length;
         bool known;
     };
     std::uint8_t memory_count = 0;
-    std::array<MemoryWrite, 2> memory{};
+    std::array<MemoryWrite, 4> memory{};
     std::uint64_t cr0 = 0;
     std::uint16_t tr = 0;
     bool task_trap = false;  ///< TaskSwitch: T of the new TSS

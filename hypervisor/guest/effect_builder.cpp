@@ -1,16 +1,20 @@
 #include "hypervisor/guest/effect_builder.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
+#include "hypervisor/guest/stage/tables.hpp"
 
 namespace faultline::guest {
 namespace {
 
-constexpr std::uint8_t stack_fault = 12, general_protection = 13, page_fault = 14;
-
 constexpr std::uint64_t mask_of(unsigned bytes) { return bytes >= 8 ? ~0ull : (1ull << 8 * bytes) - 1; }
+
+/// Bytes of a general purpose register.
+constexpr std::uint8_t whole(Mode mode) { return mode == Mode::Long64 ? 8 : 4; }
 
 constexpr std::uint64_t page_of(std::uint64_t address) { return address & ~(layout::page - 1); }
 
@@ -21,12 +25,45 @@ bool belongs_to_program(std::uint64_t address) {
            within(layout::supervisor, layout::page);
 }
 
+/// Vector and error code of a fault, for readers that do not ask for its cause yet; in real mode there is no error
+/// code.
+void classify(Fault& f, Mode mode, Kind kind, std::uint8_t software_vector) {
+    constexpr std::uint8_t de = 0, br = 5, ud = 6, ts = 10, np = 11, ss = 12, gp = 13, pf = 14, ac = 17;
+    const auto is = [&](std::uint8_t vector, std::uint32_t error = 0) {
+        f.vector = vector;
+        f.error = mode == Mode::Real16 ? 0 : error;
+    };
+    const std::uint32_t selector = f.selector & ~3u;
+    switch (f.cause) {
+        case Cause::InvalidOpcode: return is(ud);
+        case Cause::Divide: return is(de);
+        case Cause::Bound: return is(br);
+        case Cause::Privilege:
+        case Cause::IoPermission:
+        case Cause::BranchTarget:
+        case Cause::ReservedBits:
+        case Cause::NullSelector:
+        case Cause::NestedTask: return is(gp);
+        case Cause::Selector: return is(gp, selector);
+        case Cause::AbsentSelector: return is(f.stack ? ss : np, selector);
+        case Cause::TaskSelector: return is(kind == Kind::Iret ? ts : gp, selector);
+        case Cause::GateDpl: return is(gp, software_vector * 8u + 2);
+        case Cause::Fetch:
+        case Cause::Access: break;
+    }
+    if (f.out_of_range) return is(f.stack ? ss : gp);
+    if (f.misaligned) return is(ac);
+    f.cr2 = f.address;
+    is(pf, (f.present ? 1u : 0u) | (f.write ? 2u : 0u) | (f.user ? 4u : 0u));  // SDM vol 3, "Page-Fault Exceptions"
+}
+
 /// What a byte of the program's pages holds when the program starts.
 std::uint8_t initial_byte(const Image& image, std::uint64_t address) {
     if (const auto offset = address - layout::code; offset < layout::page)
         return offset < image.code.size() ? image.code[offset] : 0;
-    if (const auto offset = address - image.params.entry_frame.rsp; offset < 8u * image.stack_count)
-        return static_cast<std::uint8_t>(image.stack[offset / 8] >> 8 * (offset % 8));
+    const unsigned slot = image.stack_slot_bytes();
+    if (const auto offset = address - image.initial_stack(); offset < std::uint64_t{slot} * image.stack_count)
+        return static_cast<std::uint8_t>(image.stack[offset / slot] >> 8 * (offset % slot));
     if (address - layout::stack_bottom < 2 * layout::page) return 0;
     return layout::initial_data(address);
 }
@@ -62,15 +99,25 @@ EffectBuilder::EffectBuilder(const EffectContext& context, Kind kind) : context_
     effect_.cs = state.cs;
     effect_.ss = state.ss;
     effect_.debugctl = state.debugctl;
+    effect_.cr0 = state.cr0;
     effect_.cr4 = state.cr4;
+    effect_.tr = state.tr;
+}
+
+const Surroundings& EffectBuilder::surroundings() const {
+    static const Surroundings defaults;
+    return context_.surroundings ? *context_.surroundings : defaults;
 }
 
 // --- ways to stop ----------------------------------------------------------------------------------------------
 
-void EffectBuilder::fault(std::uint8_t vector, std::uint32_t error, std::uint64_t cr2) {
+void EffectBuilder::fault(Fault fault) {
     if (stopped()) return;
+    if (effect_.memory_count != 0)
+        return unmodelled("an op faults after it has written: whether the bytes are changed is not stated");
+    classify(fault, mode(), effect_.kind, effect_.vector);
     effect_.faults = true;
-    effect_.fault = {vector, error, cr2};
+    effect_.fault = fault;
 }
 
 void EffectBuilder::unmodelled(const char* why) {
@@ -80,17 +127,17 @@ void EffectBuilder::unmodelled(const char* why) {
 }
 
 void EffectBuilder::privileged() {
-    if (state().cpl != 0) fault(general_protection);
+    if (state().cpl != 0) fault(Cause::Privilege);
 }
 
 void EffectBuilder::iopl_sensitive() {
-    if (state().cpl > (state().rflags & rflags::iopl) >> 12) fault(general_protection);
+    if (state().cpl > (state().rflags & rflags::iopl) >> 12) fault(Cause::Privilege);
 }
 
 // --- registers and flags ---------------------------------------------------------------------------------------
 
 Known EffectBuilder::reg(Gpr gpr, Width width) const {
-    return {state().reg(gpr) & mask_of(width.bytes), state().known(gpr)};
+    return {state().reg(gpr) & mask_of(std::min(width.bytes, whole(mode()))), state().known(gpr)};
 }
 
 std::uint64_t EffectBuilder::need(Known value, const char* why) {
@@ -102,7 +149,7 @@ std::uint64_t EffectBuilder::need(Gpr gpr, const char* why, Width width) { retur
 
 void EffectBuilder::set(Gpr gpr, Known value, Width width) {
     if (stopped()) return;
-    const auto mask = mask_of(width.bytes);
+    const auto mask = mask_of(std::min(width.bytes, whole(mode())));
     if (width.bytes < 4) {
         const auto old = reg(gpr);
         value = {(old.value & ~mask) | (value.value & mask), old.known && value.known};
@@ -143,38 +190,59 @@ void EffectBuilder::flags_of_subtract(Known a, Known b, Width width) {
     set_flags(rflags::arithmetic, {flags});
 }
 
+void EffectBuilder::flags_of_result(Known result, Width width) {
+    forget_flags(rflags::arithmetic);
+    set_flags(rflags::zf | rflags::sf | rflags::pf, {result_flags(result.value, width.bytes), result.known});
+}
+
 // --- memory ----------------------------------------------------------------------------------------------------
 
-bool EffectBuilder::check_access(std::uint64_t address, Width width, bool write, Space space) {
+std::uint64_t EffectBuilder::linear(Place place) const {
+    if (mode() == Mode::Long64) return place.offset;
+    return ((place.space == Space::Stack ? state().ss_base() : state().ds_base()) + place.offset) & 0xFFFF'FFFF;
+}
+
+bool EffectBuilder::check_access(Place place, Width width, bool write) {
     if (stopped()) return false;
-    const auto last = address + width.bytes - 1;
+    const auto address = linear(place), last = address + width.bytes - 1, last_offset = place.offset + width.bytes - 1;
+    const bool user = state().cpl == 3;
+    Fault f{.cause = Cause::Access, .stack = place.space == Space::Stack, .write = write, .user = user};
     // AMD APM vol 2, "Canonical Address Form"; SDM vol 1, "Canonical Addressing". A wrap at 2^64 is no violation.
-    if (!canonical(address) || !canonical(last)) {
-        fault(space == Space::Stack ? stack_fault : general_protection);
+    // Segment limits: SDM vol 3, "Limit Checking"; the whole operand must be inside.
+    f.out_of_range = mode() == Mode::Long64   ? !canonical(address) || !canonical(last)
+                     : mode() == Mode::Real16 ? last_offset > 0xFFFF
+                                              : last_offset > layout::segment_limit;
+    if (f.out_of_range) {
+        fault(f);
         return false;
     }
-    // The stage keeps CR0.AM clear, so there is no #AC; and CR4.SMAP, so CPL0 may touch user pages.
-    const auto denied = [&](std::uint64_t byte) -> std::optional<std::uint32_t> {
-        constexpr std::uint32_t protection = 1, on_write = 2, by_user = 4;  // SDM vol 3, "Page-Fault Exceptions"
+    // SDM vol 3, "Alignment Check Exception (#AC)".
+    f.misaligned = surroundings().alignment_check && state().rflags & rflags::ac && user && address % width.bytes != 0;
+    // No SMAP in CR4, so CPL0 may touch user pages.
+    const auto denied = [&](std::uint64_t byte) {
+        if (mode() == Mode::Real16) return false;
         const auto page = page_access(byte);
-        const bool user = state().cpl == 3;
-        const bool allowed = page.present && (!write || page.writable) && (!user || page.user);
-        if (allowed) return std::nullopt;
-        return (page.present ? protection : 0) | (write ? on_write : 0) | (user ? by_user : 0);
+        return !page.present || (write && !page.writable) || (user && !page.user);
     };
-    const auto first_error = denied(address);
     const bool crosses = page_of(address) != page_of(last);
-    const auto second_error = crosses ? denied(last) : std::nullopt;
-    if (first_error && second_error)
+    const bool first_denied = denied(address), second_denied = crosses && denied(last);
+    if (first_denied || second_denied) {
+        f.page = true;
+        f.address = first_denied ? address : page_of(last);
+        f.present = page_access(f.address).present;
+        const auto end = first_denied ? std::min(last, page_of(address) + layout::page - 1) : last;
+        f.span = static_cast<std::uint8_t>(end - f.address);
+    }
+    if (first_denied && second_denied)
         unmodelled("both pages of one access fault: which is reported is not architectural");
-    else if (first_error)
-        fault(page_fault, *first_error, address);
-    else if (second_error)
-        fault(page_fault, *second_error, page_of(last));
+    else if (f.misaligned || f.page)
+        fault(f);
     else if (!belongs_to_program(address) || !belongs_to_program(last))
-        unmodelled("access to the stage's memory");
+        unmodelled("access to memory outside the program's pages");
     else if (write && (page_of(address) == layout::code || page_of(last) == layout::code))
         unmodelled("write to the program's code");
+    else if (write && (page_of(address) == layout::readonly || page_of(last) == layout::readonly))
+        unmodelled("write to the read-only page where paging does not protect it");
     return !stopped();
 }
 
@@ -194,73 +262,90 @@ Known EffectBuilder::content(std::uint64_t address, std::uint8_t length) const {
     return result;
 }
 
-Known EffectBuilder::read(std::uint64_t address, Width width, Space space, bool for_write) {
-    if (!check_access(address, width, for_write, space)) return {0, false};
+Known EffectBuilder::read(Place place, Width width, bool for_write) {
+    if (!check_access(place, width, for_write)) return {0, false};
+    const auto address = linear(place);
     effect_.access[effect_.access_count++] = {address, width.bytes, false};
     return content(address, width.bytes);
 }
 
-void EffectBuilder::write(std::uint64_t address, Width width, Known value, Space space) {
-    if (!check_access(address, width, true, space)) return;
+void EffectBuilder::write(Place place, Width width, Known value) {
+    if (!check_access(place, width, true)) return;
+    const auto address = linear(place);
     effect_.access[effect_.access_count++] = {address, width.bytes, true};
     effect_.memory[effect_.memory_count++] = {address, value.value & mask_of(width.bytes), width.bytes, value.known};
 }
 
 // SDM vol 1, "Default Segment Selection Rules"; in 64-bit mode the segment decides only between #SS and #GP.
-static bool stack_based(Mem at) { return at.base == Gpr::Rsp || at.base == Gpr::Rbp; }
-
-std::uint64_t EffectBuilder::linear(Mem at) {
+EffectBuilder::Place EffectBuilder::place(Mem at, unsigned beyond) {
     const auto base = at.base ? need(*at.base, "an address depends on an unknown register") : 0;
-    return base + static_cast<std::uint64_t>(std::int64_t{at.disp});
+    const auto offset = base + static_cast<std::uint64_t>(std::int64_t{at.disp}) + beyond;
+    const bool stack = at.base == Gpr::Rsp || at.base == Gpr::Rbp;
+    return {offset & mask_of(slot().bytes), stack ? Space::Stack : Space::Data};
+}
+EffectBuilder::Place EffectBuilder::through(Gpr pointer) {
+    return {need(pointer, "an address depends on an unknown register", slot()), Space::Data};
 }
 
-Known EffectBuilder::load(Mem at, Width width) {
-    return read(linear(at), width, stack_based(at) ? Space::Stack : Space::Data);
-}
-void EffectBuilder::store(Mem at, Width width, Known value) {
-    write(linear(at), width, value, stack_based(at) ? Space::Stack : Space::Data);
-}
-Known EffectBuilder::load_for_write(Mem at, Width width) {
-    return read(linear(at), width, stack_based(at) ? Space::Stack : Space::Data, true);
+Known EffectBuilder::load(Mem at, Width width, unsigned beyond) { return read(place(at, beyond), width); }
+void EffectBuilder::store(Mem at, Width width, Known value) { write(place(at), width, value); }
+Known EffectBuilder::load_for_write(Mem at, Width width) { return read(place(at), width, true); }
+
+Known EffectBuilder::load_through(Gpr pointer, Width width) { return read(through(pointer), width); }
+void EffectBuilder::store_through(Gpr pointer, Width width, Known value) { write(through(pointer), width, value); }
+
+std::uint64_t EffectBuilder::stack_pointer(unsigned slots_above) {
+    const auto pointer = need(Gpr::Rsp, "RSP is unknown");
+    return (pointer + moved_ + slots_above * slot().bytes) & mask_of(slot().bytes);
 }
 
-Known EffectBuilder::load_through(Gpr pointer, Width width) {
-    return read(need(pointer, "an address depends on an unknown register"), width, Space::Data);
+Known EffectBuilder::stack(unsigned index) { return read({stack_pointer(index), Space::Stack}, slot()); }
+Known EffectBuilder::stack_at(std::uint64_t offset) {
+    return read({offset & mask_of(slot().bytes), Space::Stack}, slot());
 }
-void EffectBuilder::store_through(Gpr pointer, Width width, Known value) {
-    write(need(pointer, "an address depends on an unknown register"), width, value, Space::Data);
-}
-
-static constexpr auto unknown_rsp = "RSP is unknown";
-
-Known EffectBuilder::stack(std::uint64_t offset) {
-    return read(need(Gpr::Rsp, unknown_rsp) + offset, {8}, Space::Stack);
+void EffectBuilder::probe_stack(std::uint64_t offset) {
+    check_access({offset & mask_of(slot().bytes), Space::Stack}, slot(), true);
 }
 void EffectBuilder::push(Known value) {
-    const auto top = need(Gpr::Rsp, unknown_rsp) - 8;
-    write(top, {8}, value, Space::Stack);
-    set(Gpr::Rsp, {top});
+    moved_ -= slot().bytes;
+    const auto top = stack_pointer();
+    write({top, Space::Stack}, slot(), value);
+    set(Gpr::Rsp, {top}, slot());
 }
-void EffectBuilder::release_stack() { set(Gpr::Rsp, {need(Gpr::Rsp, unknown_rsp) + 8}); }
+void EffectBuilder::push_selector(std::uint16_t selector) {
+    push({selector});
+    if (stopped() || slot().bytes == 2) return;
+    auto& selected = effect_.memory[effect_.memory_count - 1];
+    const auto rest = static_cast<std::uint8_t>(slot().bytes - 2);
+    effect_.memory[effect_.memory_count++] = {selected.address + 2, 0, rest, false};
+    selected.length = 2;
+}
+void EffectBuilder::release_stack(unsigned slots) { set(Gpr::Rsp, {stack_pointer(slots)}, slot()); }
 
 void EffectBuilder::store_after_pop(Mem at, Known value) {
-    const auto address = linear(at) + (at.base == Gpr::Rsp ? 8 : 0);
-    write(address, {8}, value, stack_based(at) ? Space::Stack : Space::Data);
+    write(place(at, at.base == Gpr::Rsp ? slot().bytes : 0), slot(), value);
 }
 
 // --- control flow ----------------------------------------------------------------------------------------------
 
-void EffectBuilder::branch_to(std::uint64_t target) {
+void EffectBuilder::transfer_to(std::uint64_t address) {
     if (stopped()) return;
-    effect_.next = target;
+    effect_.next = address;
     effect_.branch = true;
 }
 
+void EffectBuilder::branch_to(OpRef op) {
+    const auto base = state().cs_base();
+    transfer_to(base + ((context_.image.op_address(op.index) - base) & mask_of(slot().bytes)));
+}
+
 void EffectBuilder::branch_to(Known target) {
-    const auto address = need(target, "branch to an unknown address");
+    const auto offset = need(target, "branch to an unknown address") & mask_of(slot().bytes);
     // #GP(0) on both, but only Intel states that it is the branch's own: on AMD the target may be what faults.
-    if (!canonical(address)) unmodelled("near branch to a non-canonical address");
-    branch_to(address);
+    if (mode() == Mode::Long64 && !canonical(offset)) unmodelled("near branch to a non-canonical address");
+    // SDM vol 2, "JMP", "CALL", "RET": the offset is held against CS's limit before it is loaded.
+    if (mode() != Mode::Long64 && mode() != Mode::Real16 && offset > layout::segment_limit) fault(Cause::BranchTarget);
+    transfer_to(state().cs_base() + offset);
 }
 
 void EffectBuilder::enter(std::uint8_t cpl, std::uint16_t cs, std::uint16_t ss) {
@@ -271,9 +356,9 @@ void EffectBuilder::enter(std::uint8_t cpl, std::uint16_t cs, std::uint16_t ss) 
 }
 
 bool EffectBuilder::iterate() {
-    const auto count = need(Gpr::Rcx, "REP with an unknown RCX");
+    const auto count = need(Gpr::Rcx, "REP with an unknown RCX", slot());
     if (stopped() || count == 0) return false;
-    set(Gpr::Rcx, {count - 1});
+    set(Gpr::Rcx, {count - 1}, slot());
     if (count > 1) {
         effect_.last_iteration = false;
         effect_.next = state().rip;
@@ -287,10 +372,16 @@ void EffectBuilder::io_permission(Known port, Width width) {
     constexpr auto unknown = "I/O to an unknown port";
     const auto first = need(port, unknown), last = first + width.bytes - 1;
     if (stopped()) return;
-    // SDM vol 1, "I/O Permission Bit Map": every byte's bit must be clear.
-    const bool permitted = state().cpl <= (state().rflags & rflags::iopl) >> 12 ||
-                           (first >= layout::first_port && last <= layout::last_allowed_port);
-    if (!permitted) return fault(general_protection);
+    if (state().cpl > (state().rflags & rflags::iopl) >> 12) {
+        // SDM vol 1, "I/O Permission Bit Map": every byte's bit must be clear, and what lies beyond the TSS's limit
+        // reads as set. The bytes of the bitmap are read in pairs; a limit between the two decides nothing.
+        const auto limit = std::min<std::uint64_t>(surroundings().tss_limit, tss::limit);
+        const auto byte = tss::bitmap + last / 8;
+        const bool main_task = state().tr == layout::tr;  // the others have no bitmap
+        if (main_task && byte == limit) unmodelled("the TSS ends inside the pair of bitmap bytes that I/O reads");
+        if (!main_task || byte > limit || first < layout::first_port || last > layout::last_allowed_port)
+            return fault(Cause::IoPermission);
+    }
     if (first <= layout::exit_port && layout::exit_port <= last) unmodelled("I/O to the port that ends the run");
 }
 

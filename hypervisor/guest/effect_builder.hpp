@@ -1,11 +1,16 @@
 // How ops state their effect: a walk through the instruction in the manual's order, over values that may be
 // unknown. Once it has found a fault, or something nobody can state, every further step does nothing, so an
 // op's `effect` reads as a straight line.
+//
+// Operand, address and stack widths are the mode's: `slot()` is 8, 4 or 2 bytes. Memory operands are segment base plus
+// an offset of that many bytes; a fault before anything is written leaves the machine as it was, a later one is not
+// modelled.
 #pragma once
 
 #include <cstdint>
 
 #include "hypervisor/guest/effect.hpp"
+#include "hypervisor/guest/surroundings.hpp"
 
 namespace faultline::guest {
 
@@ -21,20 +26,29 @@ public:
 
     const State& state() const { return context_.state; }
     const EffectContext& context() const { return context_; }
+    const Surroundings& surroundings() const;
+    Mode mode() const { return context_.state.mode; }
+    /// Bytes of an address, a stack slot and a near branch's target.
+    Width slot() const { return {address_bytes(mode())}; }
     /// A fault was found, or the rest cannot be stated.
     bool stopped() const { return effect_.faults || effect_.unmodelled; }
     Effect& raw() { return effect_; }
     Effect done() const { return effect_; }
 
     // --- ways to stop
-    void fault(std::uint8_t vector, std::uint32_t error = 0, std::uint64_t cr2 = 0);
+    /// Causes that have no facts of their own.
+    void fault(Cause cause) { fault(Fault{.cause = cause}); }
+    /// A selector is refused; `stack`: it was to be SS.
+    void selector_fault(Cause cause, std::uint16_t selector, bool stack = false) {
+        fault(Fault{.cause = cause, .selector = selector, .stack = stack});
+    }
     void unmodelled(const char* why);
-    /// #GP(0) unless CPL is 0.
+    /// CPL must be 0.
     void privileged();
-    /// #GP(0) when CPL > IOPL: CLI, STI.
+    /// CPL must be at most IOPL: CLI, STI.
     void iopl_sensitive();
 
-    // --- registers and flags
+    // --- registers and flags; the default width is all of a register that the mode has
     Known reg(Gpr gpr, Width width = {8}) const;
     /// The register's value, which must be known for the effect to be stated.
     std::uint64_t need(Gpr gpr, const char* why, Width width = {8});
@@ -48,28 +62,45 @@ public:
     /// The flags of a + b and a − b on `width` bytes.
     void flags_of_add(Known a, Known b, Width width);
     void flags_of_subtract(Known a, Known b, Width width);
+    /// SF, ZF and PF of a result; CF, OF and AF become unknown.
+    void flags_of_result(Known result, Width width);
 
     // --- memory; each returns unknown once stopped
-    Known load(Mem at, Width width);
+    /// `beyond` bytes above the operand's address.
+    Known load(Mem at, Width width, unsigned beyond = 0);
     void store(Mem at, Width width, Known value);
     /// Read-modify-write: the read half, which already asks for write permission; then store().
     Known load_for_write(Mem at, Width width);
     /// Memory by an address in a register, as strings do: DS or ES, never SS.
     Known load_through(Gpr pointer, Width width);
     void store_through(Gpr pointer, Width width, Known value);
-    /// The quadword at RSP + offset, without moving RSP.
-    Known stack(std::uint64_t offset = 0);
+
+    // --- the stack, in slots. The stack pointer is the one after this op's pushes.
+    Known stack(unsigned index = 0);
     void push(Known value);
-    /// RSP + 8, what POP leaves; RSP must be known.
-    void release_stack();
-    /// POP m64: `[rsp…]` counts from the incremented RSP. SDM vol 2, "POP".
+    /// What far calls push: the upper bytes of the slot are undefined.
+    void push_selector(std::uint16_t selector);
+    /// The stack pointer `slots` up, what POP leaves.
+    void release_stack(unsigned slots = 1);
+    /// The stack pointer, cut to the slot's size.
+    std::uint64_t stack_pointer(unsigned slots_above = 0);
+    /// A slot of the stack segment by another pointer, as ENTER and LEAVE use.
+    Known stack_at(std::uint64_t offset);
+    /// A write of one slot at `offset` of the stack segment would go through; it is not made.
+    void probe_stack(std::uint64_t offset);
+    /// POP m: `[rsp…]` counts from the incremented RSP. SDM vol 2, "POP".
     void store_after_pop(Mem at, Known value);
 
     // --- control flow
-    /// A taken near branch.
-    void branch_to(std::uint64_t target);
-    void branch_to(Known target);
-    /// The privilege and selectors after SYSCALL, SYSRET, IRET.
+    /// A taken near branch to an op, by displacement.
+    void branch_to(OpRef op);
+    /// A taken near branch to an offset in CS.
+    void branch_to(Known offset);
+    /// A transfer that does not look at CS's limit or at canonical form: to a linear address.
+    void transfer_to(std::uint64_t address);
+    /// The offset of the next instruction, as CALL pushes it.
+    std::uint64_t return_offset() const { return context_.fallthrough - state().cs_base(); }
+    /// The privilege and selectors after SYSCALL, SYSRET, IRET, far transfers.
     void enter(std::uint8_t cpl, std::uint16_t cs, std::uint16_t ss);
     /// One iteration of a REP string instruction; false when nothing (more) is to be done.
     bool iterate();
@@ -80,16 +111,24 @@ public:
     void io_access(Known port, Width width);
 
 private:
-    enum class Space : std::uint8_t { Data, Stack };  ///< non-canonical: #GP(0) or #SS(0)
-    std::uint64_t linear(Mem at);
-    Known read(std::uint64_t address, Width width, Space space, bool for_write = false);
-    void write(std::uint64_t address, Width width, Known value, Space space);
-    /// Canonical form, alignment, paging: true when the access goes through.
-    bool check_access(std::uint64_t address, Width width, bool write, Space space);
+    enum class Space : std::uint8_t { Data, Stack };  ///< DS or ES, or SS
+    struct Place {
+        std::uint64_t offset;
+        Space space;
+    };
+    void fault(Fault fault);
+    Place place(Mem at, unsigned beyond = 0);
+    Place through(Gpr pointer);
+    std::uint64_t linear(Place place) const;
+    Known read(Place place, Width width, bool for_write = false);
+    void write(Place place, Width width, Known value);
+    /// Limit or canonical form, alignment, paging: true when the access goes through.
+    bool check_access(Place place, Width width, bool write);
     Known content(std::uint64_t address, std::uint8_t length) const;
 
     const EffectContext& context_;
     Effect effect_;
+    std::uint64_t moved_ = 0;  ///< by this op's pushes, added to the stack pointer
 };
 
 /// RSI and RDI step by the operand size, down when DF is set.

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace faultline::guest::encoding {
+namespace faultline::guest {
 namespace {
 
 // Zydis knows AH…BH too, between BL and SPL.
@@ -30,53 +30,85 @@ Encoding encode(const ZydisEncoderRequest& request) {
     return result;
 }
 
-ZydisEncoderRequest request_for(ZydisMnemonic mnemonic) {
-    ZydisEncoderRequest request{};
-    request.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
-    request.mnemonic = mnemonic;
-    return request;
+ZydisMachineMode machine_mode(Mode mode) {
+    switch (mode) {
+        case Mode::Long64: return ZYDIS_MACHINE_MODE_LONG_64;
+        case Mode::Compat32: return ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
+        case Mode::Prot32: return ZYDIS_MACHINE_MODE_LEGACY_32;
+        case Mode::Real16: return ZYDIS_MACHINE_MODE_REAL_16;
+    }
+    return ZYDIS_MACHINE_MODE_LONG_64;
 }
 
 }  // namespace
 
-Operand reg(ZydisRegister special) {
+ZydisMnemonic encoding::by_width(Width width, ZydisMnemonic byte, ZydisMnemonic word, ZydisMnemonic dword,
+                                 ZydisMnemonic qword) {
+    switch (width.bytes) {
+        case 1: return byte;
+        case 2: return word;
+        case 4: return dword;
+        case 8: return qword;
+        default: return ZYDIS_MNEMONIC_INVALID;
+    }
+}
+
+ZydisEncoderRequest Encoder::request_for(ZydisMnemonic mnemonic) const {
+    ZydisEncoderRequest request{};
+    request.machine_mode = machine_mode(mode_);
+    request.mnemonic = mnemonic;
+    // Else the encoder picks 16-bit addresses for small displacements.
+    if (mode_ == Mode::Compat32 || mode_ == Mode::Prot32) request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_32;
+    return request;
+}
+
+Encoder::Operand Encoder::reg(ZydisRegister special) const {
     Operand operand{};
     operand.type = ZYDIS_OPERAND_TYPE_REGISTER;
     operand.reg.value = special;
     return operand;
 }
-Operand reg(Gpr gpr, Width width) { return reg(gpr_of(gpr, width)); }
+Encoder::Operand Encoder::reg(Gpr gpr, Width width) const { return reg(gpr_of(gpr, width)); }
 
-Operand mem(Mem at, Width width) {
+Encoder::Operand Encoder::mem(Mem at, Width width) const {
     Operand operand{};
     operand.type = ZYDIS_OPERAND_TYPE_MEMORY;
-    operand.mem.base = at.base ? gpr_of(*at.base, {8}) : ZYDIS_REGISTER_NONE;
-    operand.mem.displacement = at.disp;
+    operand.mem.base = at.base ? gpr_of(*at.base, slot()) : ZYDIS_REGISTER_NONE;
+    operand.mem.displacement = mode_ == Mode::Real16 ? static_cast<std::int16_t>(at.disp) : at.disp;
     operand.mem.size = width.bytes;
     return operand;
 }
 
-Operand imm(std::uint64_t value) {
+Encoder::Operand Encoder::imm(std::uint64_t value) const {
     Operand operand{};
     operand.type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
     operand.imm.u = value;
     return operand;
 }
+Encoder::Operand Encoder::signed_imm(std::int32_t value) const {
+    return imm(
+        static_cast<std::uint64_t>(std::int64_t{mode_ == Mode::Real16 ? static_cast<std::int16_t>(value) : value}));
+}
 
-Encoding instruction(ZydisMnemonic mnemonic, std::initializer_list<Operand> operands, Form form) {
+Encoding Encoder::instruction(ZydisMnemonic mnemonic, std::initializer_list<Operand> operands,
+                              encoding::Form form) const {
     auto request = request_for(mnemonic);
     request.prefixes = form.prefixes;
-    if (form.wide) request.operand_size_hint = ZYDIS_OPERAND_SIZE_HINT_64;
+    if (form.wide && mode_ == Mode::Long64) request.operand_size_hint = ZYDIS_OPERAND_SIZE_HINT_64;
     request.operand_count = static_cast<ZyanU8>(operands.size());
     std::copy(operands.begin(), operands.end(), request.operands);
     return encode(request);
 }
 
-Encoding mov_dr(DrNumber dr, Gpr gpr, bool to_dr) {
+Encoding Encoder::by_slot(ZydisMnemonic qword, ZydisMnemonic dword, ZydisMnemonic word) const {
+    return instruction(encoding::by_width(slot(), ZYDIS_MNEMONIC_INVALID, word, dword, qword));
+}
+
+Encoding Encoder::mov_dr(DrNumber dr, Gpr gpr, bool to_dr) const {
     if (dr.number < 8) {
         const auto debug_register = reg(static_cast<ZydisRegister>(ZYDIS_REGISTER_DR0 + dr.number));
-        return to_dr ? instruction(ZYDIS_MNEMONIC_MOV, {debug_register, reg(gpr)})
-                     : instruction(ZYDIS_MNEMONIC_MOV, {reg(gpr), debug_register});
+        return to_dr ? instruction(ZYDIS_MNEMONIC_MOV, {debug_register, whole_reg(gpr)})
+                     : instruction(ZYDIS_MNEMONIC_MOV, {whole_reg(gpr), debug_register});
     }
     // Zydis 4.0 does not encode DR8–DR15, which no processor has: REX.R with 0F 23 /r (to) or 0F 21 /r (from).
     const unsigned number = static_cast<unsigned>(gpr), opcode = to_dr ? 0x23 : 0x21;
@@ -87,11 +119,13 @@ Encoding mov_dr(DrNumber dr, Gpr gpr, bool to_dr) {
     return result;
 }
 
-Encoding branch(ZydisMnemonic mnemonic, Encoding::Patch patch) {
+Encoding Encoder::relative(ZydisMnemonic mnemonic, Encoding::Patch patch) const {
     auto request = request_for(mnemonic);
     const bool rel8 = patch == Encoding::Patch::Relative8;
     request.branch_type = rel8 ? ZYDIS_BRANCH_TYPE_SHORT : ZYDIS_BRANCH_TYPE_NEAR;
-    request.branch_width = rel8 ? ZYDIS_BRANCH_WIDTH_8 : ZYDIS_BRANCH_WIDTH_32;
+    request.branch_width = rel8                                   ? ZYDIS_BRANCH_WIDTH_8
+                           : patch == Encoding::Patch::Relative16 ? ZYDIS_BRANCH_WIDTH_16
+                                                                  : ZYDIS_BRANCH_WIDTH_32;
     request.operand_count = 1;
     request.operands[0] = imm(0);
     auto result = encode(request);
@@ -99,21 +133,50 @@ Encoding branch(ZydisMnemonic mnemonic, Encoding::Patch patch) {
     return result;
 }
 
-Encoding load_absolute(Gpr to) {
-    // Any value too wide for a shorter form. It is patched over.
-    auto result = instruction(ZYDIS_MNEMONIC_MOV, {reg(to), imm(0x0123'4567'89AB'CDEF)});
-    result.patch = Encoding::Patch::Absolute64;
+Encoding Encoder::branch(ZydisMnemonic mnemonic) const {
+    return relative(mnemonic, mode_ == Mode::Real16 ? Encoding::Patch::Relative16 : Encoding::Patch::Relative32);
+}
+
+Encoding Encoder::branch_if_count_is_zero() const {
+    return relative(encoding::by_width(slot(), ZYDIS_MNEMONIC_INVALID, ZYDIS_MNEMONIC_JCXZ, ZYDIS_MNEMONIC_JECXZ,
+                                       ZYDIS_MNEMONIC_JRCXZ),
+                    Encoding::Patch::Relative8);
+}
+
+Encoding Encoder::far_branch(ZydisMnemonic mnemonic, std::uint16_t selector) const {
+    const bool word = mode_ == Mode::Real16;
+    auto request = request_for(mnemonic);
+    request.branch_type = ZYDIS_BRANCH_TYPE_FAR;
+    request.branch_width = word ? ZYDIS_BRANCH_WIDTH_16 : ZYDIS_BRANCH_WIDTH_32;
+    request.operand_count = 1;
+    request.operands[0].type = ZYDIS_OPERAND_TYPE_POINTER;
+    request.operands[0].ptr.segment = selector;
+    auto result = encode(request);
+    result.patch = word ? Encoding::Patch::Far16 : Encoding::Patch::Far32;
     return result;
 }
 
-ZydisMnemonic by_width(Width width, ZydisMnemonic byte, ZydisMnemonic word, ZydisMnemonic dword, ZydisMnemonic qword) {
-    switch (width.bytes) {
-        case 1: return byte;
-        case 2: return word;
-        case 4: return dword;
-        case 8: return qword;
-        default: return ZYDIS_MNEMONIC_INVALID;
-    }
+Encoding Encoder::far_return() const {
+    // Zydis 4.0 encodes no REX.W here.
+    if (mode_ == Mode::Long64) return {.bytes = {0x48, 0xCB}, .length = 2};
+    return {.bytes = {0xCB}, .length = 1};
 }
 
-}  // namespace faultline::guest::encoding
+Encoding Encoder::load_absolute(Gpr to) const {
+    // Any value too wide for a shorter form. It is patched over.
+    const bool wide = mode_ == Mode::Long64;
+    auto result = instruction(ZYDIS_MNEMONIC_MOV, {whole_reg(to), imm(wide ? 0x0123'4567'89AB'CDEF : 0x0123'4567)});
+    result.patch = wide ? Encoding::Patch::Absolute64 : Encoding::Patch::Absolute32;
+    return result;
+}
+
+Encoding Encoder::locked(Encoding encoding) {
+    if (encoding.length == 0 || encoding.length == encoding.bytes.size()) return {};
+    std::copy_backward(encoding.bytes.begin(), encoding.bytes.begin() + encoding.length,
+                       encoding.bytes.begin() + encoding.length + 1);
+    encoding.bytes[0] = 0xF0;
+    ++encoding.length;
+    return encoding;
+}
+
+}  // namespace faultline::guest

@@ -18,36 +18,73 @@ concept Restricted = requires(const T& op) {
     { op.valid() } -> std::same_as<bool>;
 };
 
-/// Whether a value is one its type can have: fields are plain numbers.
-bool in_range(Gpr value) { return static_cast<std::size_t>(value) < gpr_count; }
-bool in_range(DrNumber value) { return value.number <= 15; }
-bool in_range(Width value) { return value.bytes == 1 || value.bytes == 2 || value.bytes == 4 || value.bytes == 8; }
-bool in_range(BitIndex value) { return value.number <= 31; }
-bool in_range(const Mem& value) { return !value.base || in_range(*value.base); }
 template <class T>
-requires(std::same_as<T, Port> || std::same_as<T, Vector> || std::same_as<T, OpRef> || std::same_as<T, Value> ||
-         std::same_as<T, std::int32_t> || std::same_as<T, bool>) bool in_range(const T&) {
+constexpr bool exists(Mode mode) {
+    if constexpr (requires { T::exists(mode); })
+        return T::exists(mode);
+    else
+        return true;
+}
+
+/// Whether a value is one its type can have in a mode: fields are plain numbers. Only long64 has REX prefixes; real16
+/// has the base registers of 16-bit addressing.
+bool in_range(Gpr value, Mode mode) { return static_cast<std::size_t>(value) < (mode == Mode::Long64 ? gpr_count : 8); }
+bool in_range(DrNumber value, Mode mode) { return value.number <= (mode == Mode::Long64 ? 15 : 7); }
+bool in_range(Width value, Mode mode) {
+    return value.bytes == 1 || value.bytes == 2 || value.bytes == 4 || (value.bytes == 8 && mode == Mode::Long64);
+}
+bool in_range(BitIndex value, Mode) { return value.number <= 31; }
+bool in_range(const Mem& value, Mode mode) {
+    if (!value.base) return true;
+    if (mode != Mode::Real16) return in_range(*value.base, mode);
+    return value.base == Gpr::Rbx || value.base == Gpr::Rbp || value.base == Gpr::Rsi || value.base == Gpr::Rdi;
+}
+template <class T>
+requires(std::same_as<T, Port> || std::same_as<T, Word> || std::same_as<T, Vector> || std::same_as<T, OpRef> ||
+         std::same_as<T, Value> || std::same_as<T, std::int32_t> ||
+         std::same_as<T, bool>) bool in_range(const T&, Mode) {
     return true;
 }
 
+/// SPL, BPL, SIL and DIL need a REX prefix; without one their numbers mean AH to BH.
 template <class T>
-bool valid_struct(const T& op) {
-    bool result = true;
-    for_each_op_field(op, [&](std::string_view, const auto& field) { result = result && in_range(field); });
+bool needs_rex(const T& op) {
+    bool byte = false, upper = false;
+    for_each_op_field(op, [&]<class F>(std::string_view, const F& field) {
+        if constexpr (std::same_as<F, Width>) byte = byte || field.bytes == 1;
+        if constexpr (std::same_as<F, Gpr>) upper = upper || field >= Gpr::Rsp;
+    });
+    return byte && upper;
+}
+
+template <class T>
+bool valid_struct(const T& op, Mode mode) {
+    bool result = exists<T>(mode) && (mode == Mode::Long64 || !needs_rex(op));
+    for_each_op_field(op, [&](std::string_view, const auto& field) { result = result && in_range(field, mode); });
     if constexpr (Restricted<T>) result = result && op.valid();
     return result;
+}
+
+/// Long64 has every field value that another mode has; an op that it lacks is in all others.
+template <class T>
+bool valid_somewhere(const T& op) {
+    return valid_struct(op, exists<T>(Mode::Long64) ? Mode::Long64 : Mode::Prot32);
 }
 
 /// Packs fields side by side; those of one op fit into 64 bits together.
 class KeyPacker {
 public:
-    explicit KeyPacker(std::size_t op_index) { add(op_index, 8); }
+    KeyPacker(std::size_t op_index, Mode mode) {
+        add(op_index, 8);
+        add(static_cast<std::uint64_t>(mode), 2);
+    }
     EncodingKey key() const { return key_; }
 
     void operator()(std::string_view, Gpr value) { add(static_cast<std::uint64_t>(value), 4); }
     void operator()(std::string_view, DrNumber value) { add(value.number, 4); }
     void operator()(std::string_view, Width value) { add(value.bytes, 4); }
     void operator()(std::string_view, Port value) { add(value.number, 16); }
+    void operator()(std::string_view, Word value) { add(value.number, 16); }
     void operator()(std::string_view, Vector value) { add(value.number, 8); }
     void operator()(std::string_view, BitIndex value) { add(value.number, 8); }
     void operator()(std::string_view, std::int32_t value) { add(static_cast<std::uint32_t>(value), 32); }
@@ -113,7 +150,7 @@ tl::expected<Op, std::string> parse_fields(std::string_view text) {
     if (!error.empty()) return tl::unexpected(std::move(error));
     if (const auto rest = next_word(text); !rest.empty())
         return tl::unexpected(fmt::format("{}: expected nothing more, found {}", T::mnemonic, backquoted(rest)));
-    if (!valid_struct(op))
+    if (!valid_somewhere(op))
         return tl::unexpected(
             fmt::format("{}: expected values that {} can have, found others", T::mnemonic, T::summary));
     return op;
@@ -148,21 +185,31 @@ tl::expected<Op, std::string> parse_op(std::string_view text) {
         fmt::format("expected an op (`faultline list ops` names them), found {}", backquoted(mnemonic)));
 }
 
-bool valid(const Op& op) {
-    return std::visit([](const auto& alternative) { return valid_struct(alternative); }, op);
+bool op_exists(std::size_t index, Mode mode) {
+    return [&]<class... T>(std::variant<T...>*) {
+        constexpr std::array test = {exists<T>...};
+        return test[index](mode);
+    }(static_cast<Op*>(nullptr));
+}
+
+bool valid(const Op& op, Mode mode) {
+    return std::visit([mode](const auto& alternative) { return valid_struct(alternative, mode); }, op);
 }
 
 Effect effect_of(const Op& op, const EffectContext& context) {
     return std::visit([&](const auto& alternative) { return alternative.effect(context); }, op);
 }
 
-Encoding encode_op(const Op& op) {
+Encoding encode_op(const Op& op, Mode mode) {
     return std::visit(
-        [](const auto& alternative) { return valid_struct(alternative) ? alternative.encode() : Encoding{}; }, op);
+        [mode](const auto& alternative) {
+            return valid_struct(alternative, mode) ? alternative.encode(Encoder(mode)) : Encoding{};
+        },
+        op);
 }
 
-EncodingKey encoding_key(const Op& op) {
-    KeyPacker packer(op.index());
+EncodingKey encoding_key(const Op& op, Mode mode) {
+    KeyPacker packer(op.index(), mode);
     for_each_field(op, packer);
     return packer.key();
 }

@@ -10,6 +10,7 @@
 
 #include "hypervisor/guest/ops/branches.hpp"
 #include "hypervisor/guest/ops/debug_registers.hpp"
+#include "hypervisor/guest/ops/far.hpp"
 #include "hypervisor/guest/ops/flags.hpp"
 #include "hypervisor/guest/ops/interrupts.hpp"
 #include "hypervisor/guest/ops/io.hpp"
@@ -22,36 +23,39 @@
 
 namespace faultline::guest {
 
-using Op =
-    std::variant<ops::Nop, ops::SetReg, ops::MovToDr, ops::MovFromDr, ops::Pushf, ops::Popf, ops::Push, ops::Pop,
-                 ops::PushImm, ops::PushMem, ops::PopMem, ops::Load, ops::Store, ops::AddMem, ops::XchgMem,
-                 ops::Cmpxchg, ops::BtsMem, ops::Lea, ops::Call, ops::Ret, ops::Jmp, ops::Jrcxz, ops::Jc, ops::JmpReg,
-                 ops::Stc, ops::Clc, ops::Movs, ops::Stos, ops::Lods, ops::RepMovs, ops::RepStos, ops::RepLods, ops::In,
-                 ops::Out, ops::InDx, ops::OutDx, ops::Ins, ops::Outs, ops::RepIns, ops::RepOuts, ops::MovSs,
-                 ops::MovSsMem, ops::PopFs, ops::Sti, ops::Cli, ops::Cld, ops::Std, ops::Int3, ops::Int, ops::Icebp,
-                 ops::Ud2, ops::Div, ops::Cpuid, ops::Rdtsc, ops::Pause, ops::Wbinvd, ops::Rdmsr, ops::Wrmsr,
-                 ops::MovToCr4, ops::MovFromCr4, ops::Clts, ops::Hlt, ops::Syscall, ops::Sysret, ops::Iret>;
+using Op = std::variant<ops::Nop, ops::SetReg, ops::MovToDr, ops::MovFromDr, ops::Pushf, ops::Popf, ops::Push, ops::Pop,
+                        ops::PushImm, ops::PushMem, ops::PopMem, ops::Load, ops::Store, ops::AddMem, ops::XchgMem,
+                        ops::Cmpxchg, ops::BtsMem, ops::Lea, ops::Call, ops::Ret, ops::Jmp, ops::Jrcxz, ops::Jc,
+                        ops::JmpReg, ops::Stc, ops::Clc, ops::Movs, ops::Stos, ops::Lods, ops::RepMovs, ops::RepStos,
+                        ops::RepLods, ops::In, ops::Out, ops::InDx, ops::OutDx, ops::Ins, ops::Outs, ops::RepIns,
+                        ops::RepOuts, ops::MovSs, ops::MovSsMem, ops::PopFs, ops::Sti, ops::Cli, ops::Cld, ops::Std,
+                        ops::Int3, ops::Int, ops::Icebp, ops::Ud2, ops::Div, ops::Cpuid, ops::Rdtsc, ops::Pause,
+                        ops::Wbinvd, ops::Rdmsr, ops::Wrmsr, ops::MovToCr4, ops::MovFromCr4, ops::Clts, ops::Hlt,
+                        ops::Syscall, ops::Sysret, ops::Iret, ops::Into, ops::Bound, ops::PopSs, ops::Lss, ops::Enter,
+                        ops::Leave, ops::FarJmp, ops::FarCall, ops::FarRet, ops::Ud1, ops::LockMov, ops::Aam>;
 
 /// Text form, `mnemonic key=value …`; README "Ops".
 std::string to_text(const Op& op);
 /// The inverse. The error says what was expected and what was found.
 tl::expected<Op, std::string> parse_op(std::string_view text);
 
-/// Whether the field values are ones the instruction can have (widths of I/O, …).
-bool valid(const Op& op);
+/// Whether any op of the kind at `index` of the variant exists in a mode.
+bool op_exists(std::size_t index, Mode mode);
+/// Whether the op exists in a mode with these field values: registers and widths of the mode, widths of I/O, …
+bool valid(const Op& op, Mode mode);
 
 /// What the op does in this state; effect.hpp.
 Effect effect_of(const Op& op, const EffectContext& context);
 
-/// The instruction, position independent. Length 0 iff !valid(op).
-Encoding encode_op(const Op& op);
+/// The instruction, position independent. Length 0 iff !valid(op, mode).
+Encoding encode_op(const Op& op, Mode mode);
 
-/// Everything but the symbolic field (Value or OpRef) that decides an encoding, packed without loss.
+/// Everything but the symbolic field (Value or OpRef) that decides an encoding, the mode included, packed without loss.
 struct EncodingKey {
     std::uint64_t bits;
     Value symbol;  ///< the op's Value or OpRef field; literal 0 where it has none
 };
-EncodingKey encoding_key(const Op& op);
+EncodingKey encoding_key(const Op& op, Mode mode);
 
 struct OpInfo {
     std::string_view mnemonic, summary;

@@ -64,6 +64,7 @@ std::string to_text(Gpr value) { return std::string(gpr_names[static_cast<std::s
 std::string to_text(DrNumber value) { return fmt::format("{}", value.number); }
 std::string to_text(Width value) { return fmt::format("{}", value.bytes); }
 std::string to_text(Port value) { return to_text(std::uint64_t{value.number}); }
+std::string to_text(Word value) { return to_text(std::uint64_t{value.number}); }
 std::string to_text(Vector value) { return to_text(std::uint64_t{value.number}); }
 std::string to_text(BitIndex value) { return fmt::format("{}", value.number); }
 std::string to_text(OpRef value) { return fmt::format("op{}", value.index); }
@@ -94,6 +95,7 @@ bool parse(std::string_view text, Gpr& value) {
 
 bool parse(std::string_view text, DrNumber& value) { return parse_small(text, &DrNumber::number, value, 15); }
 bool parse(std::string_view text, Port& value) { return parse_small(text, &Port::number, value, 0xFFFF); }
+bool parse(std::string_view text, Word& value) { return parse_small(text, &Word::number, value, 0xFFFF); }
 bool parse(std::string_view text, Vector& value) { return parse_small(text, &Vector::number, value, 0xFF); }
 bool parse(std::string_view text, BitIndex& value) { return parse_small(text, &BitIndex::number, value, 31); }
 

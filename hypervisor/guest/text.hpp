@@ -16,6 +16,7 @@ std::string to_text(Gpr value);
 std::string to_text(DrNumber value);
 std::string to_text(Width value);
 std::string to_text(Port value);
+std::string to_text(Word value);
 std::string to_text(Vector value);
 std::string to_text(BitIndex value);
 std::string to_text(OpRef value);
@@ -29,6 +30,7 @@ bool parse(std::string_view text, Gpr& value);
 bool parse(std::string_view text, DrNumber& value);
 bool parse(std::string_view text, Width& value);
 bool parse(std::string_view text, Port& value);
+bool parse(std::string_view text, Word& value);
 bool parse(std::string_view text, Vector& value);
 bool parse(std::string_view text, BitIndex& value);
 bool parse(std::string_view text, OpRef& value);
@@ -42,6 +44,7 @@ constexpr std::string_view form(const Gpr&) { return "a register rax…r15"; }
 constexpr std::string_view form(const DrNumber&) { return "a debug register 0…15"; }
 constexpr std::string_view form(const Width&) { return "a width 1, 2, 4 or 8"; }
 constexpr std::string_view form(const Port&) { return "a port 0…0xffff"; }
+constexpr std::string_view form(const Word&) { return "a number 0…0xffff"; }
 constexpr std::string_view form(const Vector&) { return "a vector 0…0xff"; }
 constexpr std::string_view form(const BitIndex&) { return "a bit 0…31"; }
 constexpr std::string_view form(const OpRef&) { return "an op like op3"; }

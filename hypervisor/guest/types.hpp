@@ -43,13 +43,19 @@ struct Port {
     auto operator<=>(const Port&) const = default;
 };
 
+/// A 16-bit immediate: a selector, a frame's size.
+struct Word {
+    std::uint16_t number = 0;
+    auto operator<=>(const Word&) const = default;
+};
+
 /// An interrupt vector.
 struct Vector {
     std::uint8_t number = 0;
     auto operator<=>(const Vector&) const = default;
 };
 
-/// A bit of a 32-bit operand: 0–31.
+/// A bit of a 32-bit operand, or ENTER's nesting level: 0–31.
 struct BitIndex {
     std::uint8_t number = 0;
     auto operator<=>(const BitIndex&) const = default;

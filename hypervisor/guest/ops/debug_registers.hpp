@@ -6,8 +6,8 @@
 namespace faultline::guest::ops {
 
 struct MovToDr {
-    FAULTLINE_OP(MovToDr, "mov-to-dr", "MOV DRn, r64", (DrNumber, dr), (Gpr, from));
-    Encoding encode() const { return encoding::mov_dr(dr, from, true); }
+    FAULTLINE_OP(MovToDr, "mov-to-dr", "MOV DRn, r", (DrNumber, dr), (Gpr, from));
+    Encoding encode(const Encoder& with) const { return with.mov_dr(dr, from, true); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::MovDr);
         e.raw().dr_number = dr.number;
@@ -19,8 +19,8 @@ struct MovToDr {
 };
 
 struct MovFromDr {
-    FAULTLINE_OP(MovFromDr, "mov-from-dr", "MOV r64, DRn", (DrNumber, dr), (Gpr, to));
-    Encoding encode() const { return encoding::mov_dr(dr, to, false); }
+    FAULTLINE_OP(MovFromDr, "mov-from-dr", "MOV r, DRn", (DrNumber, dr), (Gpr, to));
+    Encoding encode(const Encoder& with) const { return with.mov_dr(dr, to, false); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::MovDr);
         e.raw().dr_number = dr.number;

@@ -15,9 +15,14 @@ inline std::uint64_t privileged_flags(const State& state) {
     return (state.cpl <= iopl ? rflags::if_ : 0) | (state.cpl == 0 ? rflags::iopl : 0);
 }
 
+/// The bits that PUSHF, POPF and IRET move: 16 in real16.
+constexpr std::uint64_t flags_image(Mode mode) { return mode == Mode::Real16 ? 0xFFFF : ~0ull; }
+
 struct Pushf {
-    FAULTLINE_OP(Pushf, "pushf", "PUSHFQ");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_PUSHFQ); }
+    FAULTLINE_OP(Pushf, "pushf", "PUSHFQ, PUSHFD or PUSHF");
+    Encoding encode(const Encoder& with) const {
+        return with.by_slot(ZYDIS_MNEMONIC_PUSHFQ, ZYDIS_MNEMONIC_PUSHFD, ZYDIS_MNEMONIC_PUSHF);
+    }
     /// The image shows VM and RF as 0. SDM vol 2, "PUSHF/PUSHFD/PUSHFQ".
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -27,13 +32,15 @@ struct Pushf {
 };
 
 struct Popf {
-    FAULTLINE_OP(Popf, "popf", "POPFQ");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_POPFQ); }
-    /// VM, VIF and VIP stay, RF ends 0. SDM vol 2, "POPF/POPFD/POPFQ".
+    FAULTLINE_OP(Popf, "popf", "POPFQ, POPFD or POPF");
+    Encoding encode(const Encoder& with) const {
+        return with.by_slot(ZYDIS_MNEMONIC_POPFQ, ZYDIS_MNEMONIC_POPFD, ZYDIS_MNEMONIC_POPF);
+    }
+    /// VM, VIF and VIP stay, RF ends 0; the 16-bit form leaves AC and ID too. SDM vol 2, "POPF/POPFD/POPFQ".
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::Popf);
         const auto image = e.need(e.stack(), "RFLAGS is loaded from an unknown value");
-        e.set_flags(popf_loads | privileged_flags(context.state), {image});
+        e.set_flags((popf_loads | privileged_flags(context.state)) & flags_image(e.mode()), {image});
         e.release_stack();
         return e.done();
     }
@@ -41,7 +48,7 @@ struct Popf {
 
 struct Stc {
     FAULTLINE_OP(Stc, "stc", "STC");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_STC); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_STC); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.set_flags(rflags::cf, {rflags::cf});
@@ -51,7 +58,7 @@ struct Stc {
 
 struct Clc {
     FAULTLINE_OP(Clc, "clc", "CLC");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_CLC); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_CLC); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.set_flags(rflags::cf, {0});
@@ -61,7 +68,7 @@ struct Clc {
 
 struct Cld {
     FAULTLINE_OP(Cld, "cld", "CLD");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_CLD); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_CLD); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.set_flags(rflags::df, {0});
@@ -71,7 +78,7 @@ struct Cld {
 
 struct Std {
     FAULTLINE_OP(Std, "std", "STD");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_STD); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_STD); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.set_flags(rflags::df, {rflags::df});
@@ -82,7 +89,7 @@ struct Std {
 /// The shadow, open only when IF was 0, is the chapter's.
 struct Sti {
     FAULTLINE_OP(Sti, "sti", "STI");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_STI); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_STI); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::Sti);
         e.iopl_sensitive();
@@ -93,7 +100,7 @@ struct Sti {
 
 struct Cli {
     FAULTLINE_OP(Cli, "cli", "CLI");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_CLI); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_CLI); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.iopl_sensitive();

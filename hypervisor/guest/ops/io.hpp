@@ -56,8 +56,8 @@ inline ZydisMnemonic outs_mnemonic(Width width) {
 struct In {
     FAULTLINE_OP(In, "in", "IN AL/AX/EAX, imm8", (Port, port), (Width, width));
     bool valid() const { return immediate_port(port, width); }
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_IN, {encoding::reg(Gpr::Rax, width), encoding::imm(port.number)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_IN, {with.reg(Gpr::Rax, width), with.imm(port.number)});
     }
     Effect effect(const EffectContext& context) const { return input(context, false, port, width); }
 };
@@ -65,8 +65,8 @@ struct In {
 struct Out {
     FAULTLINE_OP(Out, "out", "OUT imm8, AL/AX/EAX", (Port, port), (Width, width));
     bool valid() const { return immediate_port(port, width); }
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_OUT, {encoding::imm(port.number), encoding::reg(Gpr::Rax, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_OUT, {with.imm(port.number), with.reg(Gpr::Rax, width)});
     }
     Effect effect(const EffectContext& context) const { return output(context, false, port, width); }
 };
@@ -74,8 +74,8 @@ struct Out {
 struct InDx {
     FAULTLINE_OP(InDx, "in-dx", "IN AL/AX/EAX, DX", (Width, width));
     bool valid() const { return io_width(width); }
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_IN, {encoding::reg(Gpr::Rax, width), encoding::reg(Gpr::Rdx, {2})});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_IN, {with.reg(Gpr::Rax, width), with.reg(Gpr::Rdx, {2})});
     }
     Effect effect(const EffectContext& context) const { return input(context, true, {}, width); }
 };
@@ -83,9 +83,8 @@ struct InDx {
 struct OutDx {
     FAULTLINE_OP(OutDx, "out-dx", "OUT DX, AL/AX/EAX", (Width, width));
     bool valid() const { return io_width(width); }
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_OUT,
-                                     {encoding::reg(Gpr::Rdx, {2}), encoding::reg(Gpr::Rax, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_OUT, {with.reg(Gpr::Rdx, {2}), with.reg(Gpr::Rax, width)});
     }
     Effect effect(const EffectContext& context) const { return output(context, true, {}, width); }
 };
@@ -93,14 +92,14 @@ struct OutDx {
 struct Ins {
     FAULTLINE_OP(Ins, "ins", "INS m, DX", (Width, width));
     bool valid() const { return io_width(width); }
-    Encoding encode() const { return encoding::instruction(ins_mnemonic(width)); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ins_mnemonic(width)); }
     Effect effect(const EffectContext& context) const { return once(context, input_element, width); }
 };
 
 struct Outs {
     FAULTLINE_OP(Outs, "outs", "OUTS DX, m", (Width, width));
     bool valid() const { return io_width(width); }
-    Encoding encode() const { return encoding::instruction(outs_mnemonic(width)); }
+    Encoding encode(const Encoder& with) const { return with.instruction(outs_mnemonic(width)); }
     Effect effect(const EffectContext& context) const { return once(context, output_element, width); }
 };
 
@@ -121,14 +120,14 @@ inline Effect repeated_on_port(const EffectContext& context, void (*element)(Eff
 struct RepIns {
     FAULTLINE_OP(RepIns, "rep-ins", "REP INS m, DX", (Width, width));
     bool valid() const { return io_width(width); }
-    Encoding encode() const { return encoding::instruction(ins_mnemonic(width), {}, rep_form); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ins_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated_on_port(context, input_element, width); }
 };
 
 struct RepOuts {
     FAULTLINE_OP(RepOuts, "rep-outs", "REP OUTS DX, m", (Width, width));
     bool valid() const { return io_width(width); }
-    Encoding encode() const { return encoding::instruction(outs_mnemonic(width), {}, rep_form); }
+    Encoding encode(const Encoder& with) const { return with.instruction(outs_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated_on_port(context, output_element, width); }
 };
 

@@ -7,8 +7,8 @@ namespace faultline::guest::ops {
 
 struct Load {
     FAULTLINE_OP(Load, "load", "MOV r, m", (Gpr, to), (Mem, at), (Width, width));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(to, width), encoding::mem(at, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_MOV, {with.reg(to, width), with.mem(at, width)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -19,8 +19,8 @@ struct Load {
 
 struct Store {
     FAULTLINE_OP(Store, "store", "MOV m, r", (Mem, at), (Gpr, from), (Width, width));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::mem(at, width), encoding::reg(from, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_MOV, {with.mem(at, width), with.reg(from, width)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -31,8 +31,8 @@ struct Store {
 
 struct AddMem {
     FAULTLINE_OP(AddMem, "add-mem", "ADD m, r", (Mem, at), (Gpr, from), (Width, width));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_ADD, {encoding::mem(at, width), encoding::reg(from, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_ADD, {with.mem(at, width), with.reg(from, width)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -45,8 +45,8 @@ struct AddMem {
 
 struct XchgMem {
     FAULTLINE_OP(XchgMem, "xchg-mem", "XCHG m, r", (Mem, at), (Gpr, reg), (Width, width));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_XCHG, {encoding::mem(at, width), encoding::reg(reg, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_XCHG, {with.mem(at, width), with.reg(reg, width)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -60,8 +60,8 @@ struct XchgMem {
 /// Writes the destination even when the comparison fails. AMD APM vol 3 and SDM vol 2, "CMPXCHG".
 struct Cmpxchg {
     FAULTLINE_OP(Cmpxchg, "cmpxchg", "CMPXCHG m, r", (Mem, at), (Gpr, from), (Width, width));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_CMPXCHG, {encoding::mem(at, width), encoding::reg(from, width)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_CMPXCHG, {with.mem(at, width), with.reg(from, width)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -82,8 +82,8 @@ struct Cmpxchg {
 /// The immediate form takes the bit modulo the operand size, so it touches this doubleword only. SDM vol 2, "BTS".
 struct BtsMem {
     FAULTLINE_OP(BtsMem, "bts-mem", "BTS m32, imm8", (Mem, at), (BitIndex, bit));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_BTS, {encoding::mem(at, {4}), encoding::imm(bit.number)});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_BTS, {with.mem(at, {4}), with.imm(bit.number)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -96,14 +96,14 @@ struct BtsMem {
 };
 
 struct Lea {
-    FAULTLINE_OP(Lea, "lea", "LEA r64, m", (Gpr, to), (Mem, at));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_LEA, {encoding::reg(to), encoding::mem(at, {8})});
+    FAULTLINE_OP(Lea, "lea", "LEA r, m", (Gpr, to), (Mem, at));
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_LEA, {with.reg(to), with.mem(at)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         const auto base = at.base ? e.reg(*at.base) : Known{0};
-        e.set(to, {base.value + static_cast<std::uint64_t>(std::int64_t{at.disp}), base.known});
+        e.set(to, {base.value + static_cast<std::uint64_t>(std::int64_t{at.disp}), base.known}, e.slot());
         return e.done();
     }
 };

@@ -7,13 +7,13 @@ namespace faultline::guest::ops {
 
 struct Nop {
     FAULTLINE_OP(Nop, "nop", "NOP");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_NOP); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_NOP); }
     Effect effect(const EffectContext& context) const { return EffectBuilder(context).done(); }
 };
 
 struct SetReg {
-    FAULTLINE_OP(SetReg, "set-reg", "MOV r64, imm64", (Gpr, reg), (Value, value));
-    Encoding encode() const { return encoding::load_absolute(reg); }
+    FAULTLINE_OP(SetReg, "set-reg", "MOV r, imm (the whole register)", (Gpr, reg), (Value, value));
+    Encoding encode(const Encoder& with) const { return with.load_absolute(reg); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.set(reg, {context.image.resolve(value)});
@@ -25,7 +25,7 @@ struct SetReg {
 /// flags are undefined.
 struct Div {
     FAULTLINE_OP(Div, "div", "DIV r", (Gpr, reg), (Width, width));
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_DIV, {encoding::reg(reg, width)}); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_DIV, {with.reg(reg, width)}); }
     Effect effect(const EffectContext& context) const {
         __extension__ using Wide = unsigned __int128;
         constexpr auto unknown = "DIV of unknown values";
@@ -38,7 +38,7 @@ struct Div {
         if (e.stopped()) return e.done();
         const Wide dividend = byte ? low : Wide{high} << bits | low;
         if (divisor == 0 || dividend / divisor >> bits != 0) {
-            e.fault(0);
+            e.fault(Cause::Divide);
             return e.done();
         }
         const auto quotient = static_cast<std::uint64_t>(dividend / divisor);
@@ -54,9 +54,27 @@ struct Div {
     }
 };
 
+/// AH = AL / base, AL = AL mod base; #DE when it is zero. SDM vol 2, "AAM".
+struct Aam {
+    FAULTLINE_OP(Aam, "aam", "AAM imm8", (Word, base));
+    bool valid() const { return base.number <= 0xFF; }
+    static constexpr bool exists(Mode mode) { return mode != Mode::Long64; }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_AAM, {with.imm(base.number)}); }
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        if (base.number == 0) e.fault(Cause::Divide);
+        if (e.stopped()) return e.done();
+        const auto al = e.reg(Gpr::Rax, {1});
+        const std::uint64_t quotient = al.value / base.number, remainder = al.value % base.number;
+        e.set(Gpr::Rax, {quotient << 8 | remainder, al.known}, {2});
+        e.flags_of_result({remainder, al.known}, {1});
+        return e.done();
+    }
+};
+
 struct Cpuid {
     FAULTLINE_OP(Cpuid, "cpuid", "CPUID");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_CPUID); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_CPUID); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         for (const Gpr r : {Gpr::Rax, Gpr::Rbx, Gpr::Rcx, Gpr::Rdx}) e.set(r, {0, false});
@@ -66,7 +84,7 @@ struct Cpuid {
 
 struct Rdtsc {
     FAULTLINE_OP(Rdtsc, "rdtsc", "RDTSC");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_RDTSC); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_RDTSC); }
     Effect effect(const EffectContext& context) const {
         constexpr std::uint64_t cr4_tsd = 1 << 2;
         EffectBuilder e(context);
@@ -78,7 +96,7 @@ struct Rdtsc {
 
 struct Pause {
     FAULTLINE_OP(Pause, "pause", "PAUSE");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_PAUSE); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_PAUSE); }
     Effect effect(const EffectContext& context) const { return EffectBuilder(context).done(); }
 };
 

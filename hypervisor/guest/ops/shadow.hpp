@@ -1,21 +1,11 @@
-// Loads of SS, which open the interrupt shadow, and of FS, which do not. POP SS does not exist in 64-bit mode.
+// Loads of SS, which open the interrupt shadow (LSS does not), and of FS, which do not.
 #pragma once
 
-#include "hypervisor/guest/layout.hpp"
-#include "hypervisor/guest/ops/op_struct.hpp"
+#include <algorithm>
+
+#include "hypervisor/guest/ops/selectors.hpp"
 
 namespace faultline::guest::ops {
-
-/// Whether SS may hold `selector` at `cpl`: by MOV SS at the CPL there is, by IRET at the one it returns to. Null needs
-/// CPL < 3 and RPL = CPL; else RPL = DPL = CPL and writable data, which leaves the stage's own two selectors.
-/// SDM vol 2, "MOV" and "IRET", 64-bit mode; AMD APM vol 2, "Segment-Register Loads with a NULL Selector".
-inline void check_stack_selector(EffectBuilder& e, std::uint16_t selector, unsigned cpl) {
-    if (selector <= 3) {
-        if (cpl == 3 || selector != cpl) e.fault(13);
-    } else if (selector != (cpl == 0 ? layout::kernel_ss : layout::user_ss)) {
-        e.fault(13, selector & ~3u);
-    }
-}
 
 inline void load_ss(EffectBuilder& e, Known source) {
     const auto selector = static_cast<std::uint16_t>(e.need(source, "SS is loaded from an unknown selector"));
@@ -25,8 +15,8 @@ inline void load_ss(EffectBuilder& e, Known source) {
 
 struct MovSs {
     FAULTLINE_OP(MovSs, "mov-ss", "MOV SS, r16", (Gpr, from));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(ZYDIS_REGISTER_SS), encoding::reg(from, {2})});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_MOV, {with.reg(ZYDIS_REGISTER_SS), with.reg(from, {2})});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::LoadSs);
@@ -37,8 +27,8 @@ struct MovSs {
 
 struct MovSsMem {
     FAULTLINE_OP(MovSsMem, "mov-ss-mem", "MOV SS, m16", (Mem, at));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(ZYDIS_REGISTER_SS), encoding::mem(at, {2})});
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_MOV, {with.reg(ZYDIS_REGISTER_SS), with.mem(at, {2})});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::LoadSs);
@@ -49,16 +39,48 @@ struct MovSsMem {
 
 struct PopFs {
     FAULTLINE_OP(PopFs, "pop-fs", "POP FS");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_POP, {encoding::reg(ZYDIS_REGISTER_FS)}); }
-    /// A null selector loads; data and readable code need RPL ≤ DPL and CPL ≤ DPL. SDM vol 2, "POP" and "MOV".
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_POP, {with.reg(ZYDIS_REGISTER_FS)});
+    }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
-        const auto selector = static_cast<std::uint16_t>(e.need(e.stack(), "FS is loaded from an unknown selector"));
-        const unsigned rpl = selector & 3, segment = selector & ~3u;
-        const bool user = segment == (layout::user_ss & ~3u) || segment == (layout::user_cs & ~3u);
-        const bool kernel = segment == layout::kernel_ss || segment == layout::kernel_cs;
-        if (segment != 0 && !user && !(kernel && rpl == 0 && context.state.cpl == 0)) e.fault(13, segment);
+        check_data_selector(e, static_cast<std::uint16_t>(e.need(e.stack(), "FS is loaded from an unknown selector")));
         e.release_stack();
+        return e.done();
+    }
+};
+
+struct PopSs {
+    FAULTLINE_OP(PopSs, "pop-ss", "POP SS");
+    static constexpr bool exists(Mode mode) { return mode != Mode::Long64; }
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_POP, {with.reg(ZYDIS_REGISTER_SS)});
+    }
+    /// The stack pointer that moves is the one that was read through. SDM vol 2, "POP".
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context, Kind::LoadSs);
+        load_ss(e, e.stack());
+        e.release_stack();
+        return e.done();
+    }
+};
+
+/// m16:32, or m16:16 in real16: offset first, selector above it. SDM vol 2, "LDS/LES/LFS/LGS/LSS"; no shadow: SDM vol
+/// 3, "Masking Exceptions and Interrupts When Switching Stacks" names MOV and POP only.
+struct Lss {
+    FAULTLINE_OP(Lss, "lss", "LSS r, m16:32 (m16:16 in real16)", (Gpr, to), (Mem, at));
+    static Width offset_width(Width slot) { return {std::min<std::uint8_t>(slot.bytes, 4)}; }
+    Encoding encode(const Encoder& with) const {
+        const Width width = offset_width(with.slot());
+        const Width pointer{static_cast<std::uint8_t>(width.bytes + 2)};
+        return with.instruction(ZYDIS_MNEMONIC_LSS, {with.reg(to, width), with.mem(at, pointer)});
+    }
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        const auto width = offset_width(e.slot());
+        const auto offset = e.load(at, width);
+        load_ss(e, e.load(at, {2}, width.bytes));
+        e.set(to, offset, width);
         return e.done();
     }
 };

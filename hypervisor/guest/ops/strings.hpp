@@ -22,7 +22,7 @@ inline ZydisMnemonic lods_mnemonic(Width width) {
 
 /// Advances RSI or RDI past the element just handled.
 inline void step_pointer(EffectBuilder& e, Gpr pointer, Width width) {
-    e.set(pointer, {stepped(e.state(), e.reg(pointer).value, width)});
+    e.set(pointer, {stepped(e.state(), e.reg(pointer).value, width)}, e.slot());
 }
 
 inline void move_element(EffectBuilder& e, Width width) {
@@ -53,37 +53,37 @@ inline Effect repeated(const EffectContext& context, void (*element)(EffectBuild
 
 struct Movs {
     FAULTLINE_OP(Movs, "movs", "MOVS", (Width, width));
-    Encoding encode() const { return encoding::instruction(movs_mnemonic(width)); }
+    Encoding encode(const Encoder& with) const { return with.instruction(movs_mnemonic(width)); }
     Effect effect(const EffectContext& context) const { return once(context, move_element, width); }
 };
 
 struct Stos {
     FAULTLINE_OP(Stos, "stos", "STOS", (Width, width));
-    Encoding encode() const { return encoding::instruction(stos_mnemonic(width)); }
+    Encoding encode(const Encoder& with) const { return with.instruction(stos_mnemonic(width)); }
     Effect effect(const EffectContext& context) const { return once(context, store_element, width); }
 };
 
 struct Lods {
     FAULTLINE_OP(Lods, "lods", "LODS", (Width, width));
-    Encoding encode() const { return encoding::instruction(lods_mnemonic(width)); }
+    Encoding encode(const Encoder& with) const { return with.instruction(lods_mnemonic(width)); }
     Effect effect(const EffectContext& context) const { return once(context, load_element, width); }
 };
 
 struct RepMovs {
     FAULTLINE_OP(RepMovs, "rep-movs", "REP MOVS", (Width, width));
-    Encoding encode() const { return encoding::instruction(movs_mnemonic(width), {}, rep_form); }
+    Encoding encode(const Encoder& with) const { return with.instruction(movs_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated(context, move_element, width); }
 };
 
 struct RepStos {
     FAULTLINE_OP(RepStos, "rep-stos", "REP STOS", (Width, width));
-    Encoding encode() const { return encoding::instruction(stos_mnemonic(width), {}, rep_form); }
+    Encoding encode(const Encoder& with) const { return with.instruction(stos_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated(context, store_element, width); }
 };
 
 struct RepLods {
     FAULTLINE_OP(RepLods, "rep-lods", "REP LODS", (Width, width));
-    Encoding encode() const { return encoding::instruction(lods_mnemonic(width), {}, rep_form); }
+    Encoding encode(const Encoder& with) const { return with.instruction(lods_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated(context, load_element, width); }
 };
 

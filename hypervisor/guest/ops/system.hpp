@@ -2,15 +2,13 @@
 #pragma once
 
 #include "hypervisor/guest/layout.hpp"
-#include "hypervisor/guest/ops/flags.hpp"
 #include "hypervisor/guest/ops/op_struct.hpp"
-#include "hypervisor/guest/ops/shadow.hpp"
 
 namespace faultline::guest::ops {
 
 struct Wbinvd {
     FAULTLINE_OP(Wbinvd, "wbinvd", "WBINVD");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_WBINVD); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_WBINVD); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.privileged();
@@ -20,10 +18,11 @@ struct Wbinvd {
 
 struct Clts {
     FAULTLINE_OP(Clts, "clts", "CLTS");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_CLTS); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_CLTS); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         e.privileged();
+        e.raw().cr0 &= ~cr0_ts;
         return e.done();
     }
 };
@@ -39,7 +38,7 @@ inline bool addresses_debugctl(EffectBuilder& e) {
 
 struct Rdmsr {
     FAULTLINE_OP(Rdmsr, "rdmsr", "RDMSR");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_RDMSR); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_RDMSR); }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         if (!addresses_debugctl(e)) return e.done();
@@ -51,7 +50,7 @@ struct Rdmsr {
 
 struct Wrmsr {
     FAULTLINE_OP(Wrmsr, "wrmsr", "WRMSR");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_WRMSR); }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_WRMSR); }
     /// Bits 63:16 are reserved on every processor: #GP(0). Which of 15:2 exist is the model's affair.
     Effect effect(const EffectContext& context) const {
         constexpr auto unknown = "DEBUGCTL is loaded from an unknown value";
@@ -59,7 +58,7 @@ struct Wrmsr {
         if (!addresses_debugctl(e)) return e.done();
         const auto high = e.need(Gpr::Rdx, unknown, {4}), low = e.need(Gpr::Rax, unknown, {4});
         const auto value = high << 32 | low;
-        if (value >> 16) e.fault(13);
+        if (value >> 16) e.fault(Cause::ReservedBits);
         if (value & ~(debugctl::lbr | debugctl::btf)) e.unmodelled("DEBUGCTL bits that only some processors have");
         e.raw().debugctl = value;
         return e.done();
@@ -67,9 +66,9 @@ struct Wrmsr {
 };
 
 struct MovToCr4 {
-    FAULTLINE_OP(MovToCr4, "mov-to-cr4", "MOV CR4, r64", (Gpr, from));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(ZYDIS_REGISTER_CR4), encoding::reg(from)});
+    FAULTLINE_OP(MovToCr4, "mov-to-cr4", "MOV CR4, r", (Gpr, from));
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_MOV, {with.reg(ZYDIS_REGISTER_CR4), with.whole_reg(from)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -82,9 +81,9 @@ struct MovToCr4 {
 };
 
 struct MovFromCr4 {
-    FAULTLINE_OP(MovFromCr4, "mov-from-cr4", "MOV r64, CR4", (Gpr, to));
-    Encoding encode() const {
-        return encoding::instruction(ZYDIS_MNEMONIC_MOV, {encoding::reg(to), encoding::reg(ZYDIS_REGISTER_CR4)});
+    FAULTLINE_OP(MovFromCr4, "mov-from-cr4", "MOV r, CR4", (Gpr, to));
+    Encoding encode(const Encoder& with) const {
+        return with.instruction(ZYDIS_MNEMONIC_MOV, {with.whole_reg(to), with.reg(ZYDIS_REGISTER_CR4)});
     }
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
@@ -96,7 +95,9 @@ struct MovFromCr4 {
 
 struct Syscall {
     FAULTLINE_OP(Syscall, "syscall", "SYSCALL");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_SYSCALL); }
+    /// Elsewhere #UD on Intel, and on AMD through MSRs that the stages leave alone.
+    static constexpr bool exists(Mode mode) { return mode == Mode::Long64; }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_SYSCALL); }
     /// SDM vol 2 and AMD APM vol 3, "SYSCALL": R11 gets RFLAGS with RF = 0.
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::Syscall);
@@ -105,7 +106,7 @@ struct Syscall {
         e.set(Gpr::Rcx, {context.fallthrough});
         e.set(Gpr::R11, {state.rflags & ~rflags::rf, (state.rflags_known | rflags::rf) == ~0ull});
         e.set_flags(stage.sfmask, {0});
-        e.branch_to(stage.lstar);
+        e.transfer_to(stage.lstar);
         e.enter(0, layout::kernel_cs, layout::kernel_ss);
         return e.done();
     }
@@ -113,7 +114,8 @@ struct Syscall {
 
 struct Sysret {
     FAULTLINE_OP(Sysret, "sysret", "SYSRETQ");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_SYSRET, {}, {.wide = true}); }
+    static constexpr bool exists(Mode mode) { return mode == Mode::Long64; }
+    Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_SYSRET, {}, {.wide = true}); }
     /// RFLAGS = (R11 & 3C7FD7h) | 2. SDM vol 2, "SYSRET"; AMD APM vol 3, "SYSRET".
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::Sysret);
@@ -123,43 +125,8 @@ struct Sysret {
         if (!canonical(target))
             e.unmodelled("SYSRET to a non-canonical address: Intel and AMD fault at different places");
         e.set_rflags((flags & 0x3C'7FD7) | rflags::fixed1);
-        e.branch_to(target);
+        e.transfer_to(target);
         e.enter(3, layout::user_cs, layout::user_ss);
-        return e.done();
-    }
-};
-
-struct Iret {
-    FAULTLINE_OP(Iret, "iret", "IRETQ");
-    Encoding encode() const { return encoding::instruction(ZYDIS_MNEMONIC_IRETQ); }
-    /// SDM vol 2, "IRET/IRETD/IRETQ", "IA-32e-MODE"; AMD APM vol 3, "IRET, IRETD, IRETQ". In 64-bit mode SS:RSP is
-    /// always popped. The CPL before decides which flags load.
-    Effect effect(const EffectContext& context) const {
-        const auto& state = context.state;
-        EffectBuilder e(context, Kind::Iret);
-        if (state.rflags & rflags::nt) e.fault(13);
-        constexpr auto unknown = "IRET pops an unknown value";
-        const auto rip = e.need(e.stack(0), unknown);
-        const auto cs = static_cast<std::uint16_t>(e.need(e.stack(8), unknown));
-        const auto flags = e.need(e.stack(16), unknown);
-        if (e.stopped()) return e.done();
-        const auto rsp = e.need(e.stack(24), unknown);
-        const auto ss = static_cast<std::uint16_t>(e.need(e.stack(32), unknown));
-        if (e.raw().faults) {
-            e.raw().faults = false;
-            e.unmodelled("IRET cannot read RSP or SS: whether CS is checked before is not stated");
-        }
-        const unsigned cpl = cs & 3;
-        const bool returns = (cs == layout::kernel_cs && state.cpl == 0) || cs == layout::user_cs;
-        if (!returns) e.fault(13, cs & ~3u);
-        check_stack_selector(e, ss, cpl);
-        if (!canonical(rip)) e.fault(13);
-
-        const auto upper = state.cpl == 0 ? rflags::vif | rflags::vip : 0;
-        e.set_flags(popf_loads | rflags::rf | privileged_flags(state) | upper, {flags});
-        e.set(Gpr::Rsp, {rsp});
-        e.branch_to(rip);
-        e.enter(static_cast<std::uint8_t>(cpl), cs, ss);
         return e.done();
     }
 };

@@ -1,0 +1,157 @@
+// Far transfers: JMP, CALL and RET with a selector, and IRET.
+#pragma once
+
+#include "hypervisor/guest/layout.hpp"
+#include "hypervisor/guest/ops/flags.hpp"
+#include "hypervisor/guest/ops/selectors.hpp"
+
+namespace faultline::guest::ops {
+
+/// Linear address of an offset in the code segment just loaded. Real16: one from which the program can be reached.
+inline std::uint64_t in_segment(EffectBuilder& e, std::uint16_t cs, std::uint64_t offset) {
+    if (e.mode() != Mode::Real16) return offset;
+    const std::uint64_t base = std::uint64_t{cs} << 4;
+    if (base > layout::code || base + 0xFFFF < layout::code + layout::code_limit)
+        e.unmodelled("CS is loaded with a segment that does not hold the program");
+    return base + (offset & 0xFFFF);
+}
+
+/// Offset of an op in the segment that a far pointer names.
+inline std::uint64_t far_offset(const EffectBuilder& e, std::uint16_t selector, OpRef to) {
+    const auto address = e.context().image.op_address(to.index);
+    return e.mode() == Mode::Real16 ? (address - (std::uint64_t{selector} << 4)) & 0xFFFF : address;
+}
+
+inline void far_transfer(EffectBuilder& e, std::uint16_t selector, OpRef to, bool call) {
+    const auto& state = e.state();
+    const bool real = e.mode() == Mode::Real16;
+    const auto cs = static_cast<std::uint16_t>(real ? selector : (selector & ~3u) | state.cpl);
+    if (!real) check_jump_selector(e, selector);
+    if (call) {
+        e.push_selector(state.cs);
+        e.push({e.return_offset()});
+    }
+    e.transfer_to(in_segment(e, cs, far_offset(e, selector, to)));
+    e.enter(state.cpl, cs, state.ss);
+}
+
+struct FarJmp {
+    FAULTLINE_OP(FarJmp, "far-jmp", "JMP ptr16:32 (EA)", (Word, selector), (OpRef, to));
+    static constexpr bool exists(Mode mode) { return mode != Mode::Long64; }
+    Encoding encode(const Encoder& with) const { return with.far_branch(ZYDIS_MNEMONIC_JMP, selector.number); }
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        far_transfer(e, selector.number, to, false);
+        return e.done();
+    }
+};
+
+struct FarCall {
+    FAULTLINE_OP(FarCall, "far-call", "CALL ptr16:32 (9A)", (Word, selector), (OpRef, to));
+    static constexpr bool exists(Mode mode) { return mode != Mode::Long64; }
+    Encoding encode(const Encoder& with) const { return with.far_branch(ZYDIS_MNEMONIC_CALL, selector.number); }
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        far_transfer(e, selector.number, to, true);
+        return e.done();
+    }
+};
+
+inline constexpr auto unknown_frame = "a far return pops an unknown value";
+
+/// Whether an enabled data breakpoint watches bytes above a selector popped from slot `slot`. SDM vol 2,
+/// "IRET/IRETD/IRETQ" and "RET", discards them; whether it reads them no manual says, and a processor seen doesn't.
+inline bool watches_discarded_bytes(const State& state, unsigned slot) {
+    const std::uint64_t bytes = address_bytes(state.mode), begin = state.reg(Gpr::Rsp) + slot * bytes + 2,
+                        end = begin + bytes - 2;
+    for (unsigned n = 0; n < 4; ++n) {
+        if ((state.dr7 >> 2 * n & 3) == 0 || (state.dr7 >> (16 + 4 * n) & 3) == 0) continue;
+        constexpr std::uint64_t sizes[] = {1, 2, 8, 4};
+        const std::uint64_t size = sizes[state.dr7 >> (18 + 4 * n) & 3], first = state.dr[n] & ~(size - 1);
+        if (first < end && begin < first + size) return true;
+    }
+    return false;
+}
+
+/// The return of IRET and far RET in protected and long mode: pops RIP, CS, with `has_flags` RFLAGS (the result), and
+/// SS:RSP if privilege changes or `always_stack`. Checks CS, then SS, then RIP.
+inline std::uint64_t return_far(EffectBuilder& e, bool has_flags, bool always_stack) {
+    const auto& state = e.state();
+    const auto rip = e.need(e.stack(0), unknown_frame);
+    const auto cs = static_cast<std::uint16_t>(e.need(e.stack(1), unknown_frame));
+    const auto flags = has_flags ? e.need(e.stack(2), unknown_frame) : 0;
+    if (e.mode() == Mode::Prot32 && state.cpl == 0 && flags & rflags::vm) e.unmodelled("IRET to virtual-8086 mode");
+    const unsigned frame = has_flags ? 3 : 2, cpl = cs & 3u;
+    const bool pops_stack = always_stack || cpl > state.cpl;
+    Known rsp, ss{state.ss};
+    const auto pop_stack = [&] {
+        if (e.stopped()) return;
+        rsp = e.stack(frame);
+        ss = e.stack(frame + 1);
+        if (!e.raw().faults) return;
+        e.raw().faults = false;
+        e.unmodelled("a return cannot read RSP or SS: whether CS is checked before is not stated");
+    };
+    if (always_stack) pop_stack();
+    check_return_selector(e, cs);
+    if (pops_stack && !always_stack) pop_stack();
+    const auto selector = static_cast<std::uint16_t>(e.need(ss, unknown_frame));
+    if (pops_stack) check_stack_selector(e, selector, cpl);
+    if (e.mode() == Mode::Long64 ? !canonical(rip) : rip > layout::segment_limit) e.fault(Cause::BranchTarget);
+    if (!e.stopped() &&
+        (watches_discarded_bytes(state, 1) || (pops_stack && watches_discarded_bytes(state, frame + 1))))
+        e.unmodelled("a data breakpoint watches bytes of a popped selector that are discarded: reading them is open");
+    if (pops_stack)
+        e.set(Gpr::Rsp, {e.need(rsp, unknown_frame)});
+    else
+        e.release_stack(frame);
+    e.transfer_to(rip);
+    e.enter(static_cast<std::uint8_t>(cpl), cs, selector);
+    return flags;
+}
+
+/// The same in real mode: IP, CS, FLAGS; nothing is checked.
+inline std::uint64_t return_real(EffectBuilder& e, bool has_flags) {
+    const auto ip = e.need(e.stack(0), unknown_frame);
+    const auto cs = static_cast<std::uint16_t>(e.need(e.stack(1), unknown_frame));
+    const auto flags = has_flags ? e.need(e.stack(2), unknown_frame) : 0;
+    e.release_stack(has_flags ? 3 : 2);
+    e.transfer_to(in_segment(e, cs, ip));
+    e.enter(e.state().cpl, cs, e.state().ss);
+    return flags;
+}
+
+struct FarRet {
+    FAULTLINE_OP(FarRet, "far-ret", "RETF (CB; REX.W in long64)");
+    Encoding encode(const Encoder& with) const { return with.far_return(); }
+    /// SDM vol 2, "RET": SS:RSP is popped only when privilege changes.
+    Effect effect(const EffectContext& context) const {
+        EffectBuilder e(context);
+        e.mode() == Mode::Real16 ? return_real(e, false) : return_far(e, false, false);
+        return e.done();
+    }
+};
+
+struct Iret {
+    FAULTLINE_OP(Iret, "iret", "IRETQ, IRETD or IRET");
+    Encoding encode(const Encoder& with) const {
+        return with.by_slot(ZYDIS_MNEMONIC_IRETQ, ZYDIS_MNEMONIC_IRETD, ZYDIS_MNEMONIC_IRET);
+    }
+    /// SDM vol 2, "IRET/IRETD/IRETQ"; AMD APM vol 3, "IRET, IRETD, IRETQ". In 64-bit mode SS:RSP is always popped. The
+    /// CPL before decides which flags load; the 16-bit form leaves the upper half alone. Real mode ignores NT.
+    Effect effect(const EffectContext& context) const {
+        const auto& state = context.state;
+        EffectBuilder e(context, Kind::Iret);
+        const bool real = state.mode == Mode::Real16;
+        if (state.rflags & rflags::nt && !real) {
+            if (long_mode(state.mode)) e.fault(Cause::NestedTask);
+            e.unmodelled("IRET to another task");
+        }
+        const auto flags = real ? return_real(e, true) : return_far(e, true, state.mode == Mode::Long64);
+        const auto upper = state.cpl == 0 ? rflags::vif | rflags::vip : 0;
+        e.set_flags((popf_loads | rflags::rf | privileged_flags(state) | upper) & flags_image(state.mode), {flags});
+        return e.done();
+    }
+};
+
+}  // namespace faultline::guest::ops
