@@ -92,6 +92,12 @@ TEST(Laws, KvmBackendNeverKnowsWhatAProgramMeans) {
     });
 }
 
+TEST(Laws, NativeBackendNeverKnowsWhatAProgramMeans) {
+    expect_never_reaches("hypervisor/native", false, [](const auto& h) {
+        return knows_programs(h) || (!under(h, "hypervisor/guest") && !under(h, "hypervisor/native"));
+    });
+}
+
 TEST(Laws, OracleDoesNoInputOrOutput) {
     for (const auto& file : sources("oracle")) {
         if (is_test(file)) continue;

@@ -338,11 +338,16 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
         else if (!hard(tape.outcome) || passed_over(failure, image, tape))
             reader.read_silence(failure);
     }
-    if (const Reading& best = reader.best(); best.failure)
-        return explain_reading(b, best,
-                               best.failure->record < tape.count ? &tape.records[best.failure->record] : nullptr);
-    for (const Failure& failure : failures)
-        if (failure.misfit == Misfit::Final && !failure.trail.empty()) return explain_final(b, failure, image, tape);
+    if (const Reading& best = reader.best(); best.failure) {
+        if (best.failure->record >= tape.count) return explain_reading(b, best, nullptr);
+        const Record record = as_kept(tape, best.failure->record, best.failure->trail[best.step]);
+        return explain_reading(b, best, &record);
+    }
+    for (Failure failure : failures) {
+        if (failure.misfit != Misfit::Final || failure.trail.empty()) continue;
+        if (tape.through_kernel) failure.end.dr6 = tape.final.dr6, failure.end.dr7 = tape.final.dr7;
+        return explain_final(b, failure, image, tape);
+    }
     return explain_outcome(b, failures.front(), tape);
 }
 

@@ -273,14 +273,24 @@ void Reader::consider(const Failure& failure, std::size_t index, const Response&
     best_ = {&failure, index, seen, violated(step, seen), missing, late, cost};
 }
 
+Record as_kept(const Tape& tape, std::uint32_t index, const Step& step) {
+    Record record = tape.records[index];
+    if (!tape.through_kernel) return record;
+    const Unseen& unseen = tape.unseen[index];
+    record.dr6 = (record.dr6 & ~unseen.dr6) | (step.pre.dr6 & unseen.dr6);
+    record.dr7 = (record.dr7 & ~unseen.dr7) | (step.pre.dr7 & ~dr::dr7_gd & unseen.dr7);
+    record.rflags &= ~unseen.rflags;
+    return record;
+}
+
 void Reader::read_record(const Failure& failure) {
-    const Record& record = tape_.records[failure.record];
     const std::size_t last = failure.trail.size() - 1;
     constexpr std::uint64_t db_events[] = {event::trap, event::code_db, event::gd_db, event::icebp, event::delivered};
     constexpr std::uint64_t other_events[] = {event::fault, event::delivered};
     for (std::size_t i = first_open(failure); i <= last; ++i) {
         const Step& step = failure.trail[i];
         const auto& stim = step.stim;
+        const Record record = as_kept(tape_, failure.record, step);
         if (record.rip != stim.rip && record.rip != stim.next && i != last) continue;
         const auto consider_as = [&](std::uint64_t what) {
             const bool software = stim.kind == kind::int_n || stim.kind == kind::int3 || stim.kind == kind::wake;
@@ -295,7 +305,10 @@ void Reader::read_record(const Failure& failure) {
             for (const auto what : other_events) consider_as(what);
     }
     // Nothing was raised where something was due, and the record belongs to a later op.
-    if (failure.misfit == Misfit::Exception) consider(failure, last, uneventful(failure.trail[last]), &record);
+    if (failure.misfit == Misfit::Exception) {
+        const Record record = as_kept(tape_, failure.record, failure.trail[last]);
+        consider(failure, last, uneventful(failure.trail[last]), &record);
+    }
 }
 
 void Reader::read_silence(const Failure& failure) {

@@ -38,6 +38,9 @@ struct FrameDifference {
     const char* field;
     std::uint64_t allowed, seen, mask;
 };
+/// The tape's record with what the subject does not show of it (guest::Unseen) as the step found it.
+guest::Record as_kept(const guest::Tape& tape, std::uint32_t index, const Step& step);
+
 /// Debug fields aside.
 std::vector<FrameDifference> frame_differences(const Step& step, const Response& seen, const guest::Record& record);
 

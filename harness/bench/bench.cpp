@@ -10,6 +10,7 @@
 
 #include "harness/bench/bochs.hpp"
 #include "harness/bench/kvm_floor.hpp"
+#include "harness/bench/native_rate.hpp"
 #include "harness/bench/unicorn_peer.hpp"
 #include "harness/explore/collector.hpp"
 #include "harness/explore/explore.hpp"
@@ -119,9 +120,11 @@ public:
                 on_unicorn_.push_back(i);
         }
         set_up_kvm();
+        native_ = std::make_unique<NativeRate>(generator_, o_.seed, cases_, images_);
         for (unsigned round = 0; round < o_.rounds; ++round) {
             stages();
             if (floor_) kvm();
+            if (native_->reason().empty()) native();
             peers();
             const double one = explore_rate(generator_, o_, 1), two = explore_rate(generator_, o_, 2);
             jobs1_.add(one);
@@ -186,6 +189,13 @@ private:
         kvm_ratio_.add(floor / whole);
     }
 
+    void native() {
+        const NativeRate::Turn turn = native_->turn();
+        native_rate_.add(static_cast<double>(native_->programs()) / turn.whole);
+        native_ratio_.add(turn.floor / turn.whole);
+        round_trip_us_.add(turn.floor * 1e6 / static_cast<double>(turn.stops));
+    }
+
     void peers() {
         engine_rate_.add(static_cast<double>(o_.programs) / engine_seconds_);
         engine_mips_.add(loop_instructions / 1e6 / seconds_of([&] { engine_->run(loop_, tapes_.front()); }));
@@ -242,6 +252,11 @@ private:
     BenchFigures figures() {
         BenchFigures& f = result_;
         f.kvm_over_floor = kvm_ratio_.optional();
+        f.native_over_floor = native_ratio_.optional();
+        f.native_programs_per_second = native_rate_.optional();
+        f.native_round_trip_us = round_trip_us_.optional();
+        f.native_programs = native_->programs();
+        f.native_reason = native_->reason();
         f.engine_over_unicorn = unicorn_ratio_.optional();
         f.engine_mips = engine_mips_.get();
         f.unicorn_mips = unicorn_mips_.optional();
@@ -273,10 +288,12 @@ private:
     std::unique_ptr<UnicornPeer> unicorn_ = UnicornPeer::make(*loop_.stage);
     std::unique_ptr<Machine> kvm_;
     std::unique_ptr<KvmFloor> floor_;
+    std::unique_ptr<NativeRate> native_;
     std::vector<std::uint64_t> on_kvm_, on_unicorn_;
     double engine_seconds_ = 0, store_us_ = 0;
     Median generate_, assemble_, run_, judge_, kvm_rate_, floor_rate_, kvm_ratio_, engine_rate_, engine_mips_,
-        unicorn_rate_, unicorn_ratio_, unicorn_mips_, jobs1_, jobs2_, jobs_ratio_;
+        unicorn_rate_, unicorn_ratio_, unicorn_mips_, jobs1_, jobs2_, jobs_ratio_, native_rate_, native_ratio_,
+        round_trip_us_;
     BenchFigures result_;
 };
 

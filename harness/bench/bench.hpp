@@ -29,8 +29,12 @@ struct BenchFigures {
     } stage_us{};
     // What stands behind the ratios.
     std::optional<double> kvm_programs_per_second, kvm_floor_programs_per_second;
-    std::uint64_t kvm_programs = 0;         ///< those of the programs that run to their end on kvm
-    std::string kvm_reason;                 ///< why there is none
+    std::uint64_t kvm_programs = 0;  ///< those of the programs that run to their end on kvm
+    std::string kvm_reason;          ///< why there is none
+    // Native: end to end over the rate at which as many bare signal round trips as the programs had stops go by.
+    std::optional<double> native_over_floor, native_programs_per_second, native_round_trip_us;
+    std::uint64_t native_programs = 0;      ///< those of the programs that this host runs to their end
+    std::string native_reason;              ///< why there is none
     double engine_programs_per_second = 0;  ///< end to end, one thread
     double engine_run_programs_per_second = 0;
     std::optional<double> unicorn_programs_per_second;

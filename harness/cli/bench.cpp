@@ -17,6 +17,10 @@ void print_figures(const BenchFigures& f) {
                text(f.kvm_over_floor), text(f.kvm_programs_per_second), text(f.kvm_floor_programs_per_second),
                f.kvm_programs);
     if (!f.kvm_reason.empty()) fmt::print("                            {}\n", f.kvm_reason);
+    fmt::print(
+        "native over its floor       {:>10}   ({} programs/s, a bare signal round trip {} us; {} of the programs)\n",
+        text(f.native_over_floor), text(f.native_programs_per_second), text(f.native_round_trip_us), f.native_programs);
+    if (!f.native_reason.empty()) fmt::print("                            {}\n", f.native_reason);
     fmt::print("engine over Unicorn         {:>10}   ({} programs/s of Unicorn, on {} programs)\n",
                text(f.engine_over_unicorn), text(f.unicorn_programs_per_second), f.unicorn_programs);
     fmt::print("engine, a long loop         {:>10.1f}   MIPS (Unicorn {}, Bochs {})\n", f.engine_mips,
@@ -68,6 +72,11 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                        {"kvm_floor_programs_per_second", number(f.kvm_floor_programs_per_second)},
                        {"kvm_programs", f.kvm_programs},
                        {"kvm_reason", f.kvm_reason},
+                       {"native_over_floor", number(f.native_over_floor)},
+                       {"native_programs_per_second", number(f.native_programs_per_second)},
+                       {"native_round_trip_us", number(f.native_round_trip_us)},
+                       {"native_programs", f.native_programs},
+                       {"native_reason", f.native_reason},
                        {"engine_programs_per_second", f.engine_programs_per_second},
                        {"engine_run_programs_per_second", f.engine_run_programs_per_second},
                        {"unicorn_programs_per_second", number(f.unicorn_programs_per_second)},

@@ -182,6 +182,10 @@ std::string_view Course::stage_differs(std::uint64_t vector, const Noted& noted,
     if (vector != vector_gp) return {};
     if (op.code == 0xCD && gates_dpl3(image_) && layout::callable_from_cpl3(op.next))
         return "Linux's gate for this INT n has DPL 0";
+    const bool loads_ss = op.code == 0x8E || op.code == 0xCF || op.code == 0x17;
+    const auto refused = noted.error;
+    if (loads_ss && (refused == (layout::user_ss & ~3u) || refused == (layout::user_cs & ~3u)))
+        return "the program makes a selector of the stage's, and Linux's are others";
     if (stage_permits_port(offset, regs)) return "the stage permits a port that Linux does not";
     return {};
 }

@@ -98,12 +98,12 @@ void NativeBackend::run(const guest::Image& image, guest::Tape& tape) {
     }
     run(image, first_selectors, tape);
     if (!careful_ || !translated_ || !tape.unsuitable.empty()) return;
-    constexpr std::string_view computes = "the program computes with a selector";
-    if (tests_bits(image)) tape.unsuitable = computes;
+    constexpr std::string_view why = "the program computes with a selector";
+    if (computes(image)) tape.unsuitable = why;
     for (const Selectors& other : other_selectors) {
         if (!tape.unsuitable.empty() || !child_ || !child_->has_other_ss()) return;
         run(image, other, *second_);
-        if (!same(tape, *second_)) tape.unsuitable = computes;
+        if (!same(tape, *second_)) tape.unsuitable = why;
     }
 }
 

@@ -239,7 +239,35 @@ TEST_F(Native, ComputingWithASelectorIsNoticed) {
     EXPECT_NE(tape_->unsuitable, "");
 }
 
+TEST_F(Native, CompatibilityModeStepsAndFaultsInItsOwnSegment) {
+    case_.mode = Mode::Compat32;
+    environment().rflags |= rflags::tf;
+    environment().gpr[0] = {std::nullopt, layout::user_ss};
+    environment().dr[0] = {std::nullopt, 0x40010};
+    environment().dr7 = {std::nullopt, 0xD0402};  // G0, write, 4 bytes
+    run({"nop", "store at=[0x40010] from=rbx width=4", "mov-ss from=rax", "nop", "cli"});
+    expect_completed();
+    ASSERT_EQ(tape_->count, 4u) << to_text(*tape_, *image_);
+    const std::pair<std::uint64_t, std::size_t> expected[] = {{1, 1}, {1, 2}, {1, 4}, {13, 4}};
+    for (std::uint32_t i = 0; i < 4; ++i) {
+        EXPECT_EQ(tape_->records[i].vector, expected[i].first) << i;
+        EXPECT_EQ(tape_->records[i].rip, image_->op_address(expected[i].second)) << i;
+        EXPECT_EQ(tape_->records[i].cs, layout::user_cs32) << i;
+        EXPECT_EQ(tape_->records[i].ss, layout::user_ss) << i;
+    }
+    EXPECT_EQ(dr6(1), dr6_bs | 1);
+    EXPECT_EQ(tape_->final.cs, layout::user_cs32);
+}
+
+TEST_F(Native, BeyondTheLimitOfThirtyTwoBitSegmentsIsUnsuitable) {
+    case_.mode = Mode::Compat32;
+    environment().gpr[3] = {std::nullopt, layout::segment_limit + 1ull};
+    run({"load to=rax at=[rbx] width=4"});
+    EXPECT_NE(tape_->unsuitable, "");
+}
+
 TEST_F(Native, AProgramThatNeverEndsIsAHang) {
+    backend_ = make_native_backend({.tick_limit = 1}).value();
     run({"jmp to=op0"});
     EXPECT_EQ(tape_->outcome, Outcome::Hang);
     run({"icebp"});

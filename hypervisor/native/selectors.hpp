@@ -14,16 +14,19 @@
 
 namespace faultline::native {
 
-/// What stands for the stage's user selectors in registers and memory; the low 16 bits are what is loaded.
+/// What stands for the stage's user selectors; the low 16 bits are what is loaded. Values in registers, immediates and
+/// on the stack are taken for user_ss, those on the stack for user_cs and user_cs32 too: IRET finds them nowhere else.
 struct Selectors {
     std::uint64_t ss, cs, cs32;
     bool of_values = true;  ///< false: values are numbers
 
     std::uint64_t to_linux(std::uint64_t value) const {
-        if (!of_values) return value;
-        if (value == guest::layout::user_ss) return ss;
-        if (value == guest::layout::user_cs) return cs;
-        return value == guest::layout::user_cs32 ? cs32 : value;
+        return of_values && value == guest::layout::user_ss ? ss : value;
+    }
+    std::uint64_t on_stack_to_linux(std::uint64_t value) const {
+        if (of_values && value == guest::layout::user_cs) return cs;
+        if (of_values && value == guest::layout::user_cs32) return cs32;
+        return to_linux(value);
     }
     std::uint64_t to_stage(std::uint64_t value) const {
         if (!of_values) return value;
@@ -53,9 +56,9 @@ enum class SelectorUse : std::uint8_t {
 };
 SelectorUse selector_use(const guest::Image& image);
 
-/// Whether an op tests single bits of memory (BT and its kind): it can tell the stage's SS from all of the others at
-/// once.
-bool tests_bits(const guest::Image& image);
+/// Whether an op of the program computes with what may be a selector: arithmetic on memory while the stack holds one,
+/// or with a register that does. Its flags may tell the stage's selector from all of the others at once.
+bool computes(const guest::Image& image);
 
 /// Rewrites the image's stack slots and the immediates that its ops load, in guest memory. True when there were any.
 bool translate_memory(const guest::Image& image, const Selectors& selectors, std::span<std::uint8_t> memory);
