@@ -4,6 +4,7 @@
 #include <rapidcheck.h>
 
 #include <array>
+#include <set>
 #include <type_traits>
 #include <utility>
 
@@ -62,12 +63,53 @@ inline Op op(Mode mode = Mode::Long64) {
     }
 }
 
+inline Mode mode() { return *rc::gen::element(Mode::Long64, Mode::Compat32, Mode::Prot32, Mode::Real16); }
+
+inline Gate gate(Mode mode, std::uint8_t vector) {
+    const std::uint8_t highest_ist = long_mode(mode) ? 2 : 0;
+    return {.vector = {vector},
+            .type = *rc::gen::element(Gate::Type::Interrupt, Gate::Type::Trap, Gate::Type::Task, Gate::Type::Reserved),
+            .dpl = *rc::gen::inRange<std::uint8_t>(0, 4),
+            .present = *rc::gen::arbitrary<bool>(),
+            .selector = *rc::gen::inRange<std::uint16_t>(0, 0x110),
+            .ist = *rc::gen::inRange<std::uint8_t>(0, static_cast<std::uint8_t>(highest_ist + 1)),
+            .target = *rc::gen::element(Gate::Target::Stub, Gate::Target::OutOfRange)};
+}
+
+/// What the mode has; stacks lie in the program's pages or the stage's own.
+inline Surroundings surroundings(Mode mode) {
+    Surroundings result;
+    const auto sometimes = [] { return *rc::gen::inRange(0, 3) == 0; };
+    const auto stack = [&](Value& value) {
+        if (sometimes())
+            value = {std::nullopt, *rc::gen::elementOf(std::vector<std::uint64_t>{layout::stack_top, layout::hole + 8,
+                                                                                  layout::ist2_top, ~0ull << 47})};
+    };
+    if (sometimes()) result.idt_limit = *rc::gen::arbitrary<std::uint16_t>();
+    if (mode == Mode::Real16) return result;
+    for (const auto vector : *rc::gen::container<std::set<std::uint8_t>>(rc::gen::arbitrary<std::uint8_t>()))
+        if (result.gates.size() < max_gates) result.gates.push_back(gate(mode, vector));
+    if (sometimes()) result.tss_limit = *rc::gen::arbitrary<std::uint16_t>();
+    stack(result.inner_stack);
+    if (long_mode(mode)) stack(result.ist2);
+    result.alignment_check = *rc::gen::arbitrary<bool>();
+    if (mode != Mode::Prot32) return result;
+    if (sometimes()) result.inner_ss = *rc::gen::inRange<std::uint16_t>(0, 0x110);
+    if (sometimes())
+        result.task = Task{{OpRef{*rc::gen::inRange<std::uint16_t>(0, 4)}, 0},
+                           *rc::gen::arbitrary<std::uint64_t>(),
+                           *rc::gen::arbitrary<bool>(),
+                           *rc::gen::arbitrary<bool>()};
+    return result;
+}
+
 /// A case of at least four ops, so that every reference is to one of them or the end.
-inline Case subject_case() {
+inline Case subject_case(Mode mode = Mode::Long64) {
     Case result;
-    result.cpl = *rc::gen::element<std::uint8_t>(0, 3);
+    result.mode = mode;
+    result.cpl = mode == Mode::Real16 ? 0 : *rc::gen::element<std::uint8_t>(0, 3);
     const auto count = *rc::gen::inRange(4, 12);
-    for (int i = 0; i < count; ++i) result.ops.push_back(op());
+    for (int i = 0; i < count; ++i) result.ops.push_back(op(mode));
     auto& environment = result.environment;
     const auto sometimes = [](auto& field) {
         if (*rc::gen::inRange(0, 3) == 0) fill(field);
@@ -84,6 +126,7 @@ inline Case subject_case() {
     environment.gpr[static_cast<std::size_t>(Gpr::Rsp)] = {};
     environment.stack.resize(*rc::gen::inRange<std::size_t>(0, 5));
     for (auto& value : environment.stack) fill(value);
+    environment.surroundings = surroundings(mode);
     environment.policy = {*rc::gen::element(Policy::Db::Resume, Policy::Db::ResumeRf, Policy::Db::Skip),
                           *rc::gen::element(Policy::Dr6::Clear, Policy::Dr6::Keep),
                           *rc::gen::element(Policy::FaultRf::Keep, Policy::FaultRf::Clear)};

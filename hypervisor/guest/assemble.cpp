@@ -12,7 +12,6 @@
 namespace faultline::guest {
 namespace {
 
-constexpr std::array<std::uint8_t, 2> ud2 = {0x0F, 0x0B};
 static_assert(max_ops < std::tuple_size_v<decltype(Image::op_offset)>);
 
 bool refers_into(const Value& value, const Case& subject_case) {
@@ -26,15 +25,19 @@ tl::expected<void, std::string> check(const Case& subject_case, const Stage* sta
     const auto& environment = subject_case.environment;
     if (stage == nullptr) return failure("there is no stage for this world and mode");
     if (subject_case.cpl != 0 && subject_case.cpl != 3) return failure("cpl: expected 0 or 3");
+    if (subject_case.mode == Mode::Real16 && subject_case.cpl != 0) return failure("cpl: expected 0 in real16");
     if (subject_case.ops.size() > max_ops) return failure(fmt::format("more than {} ops", max_ops));
     if (environment.stack.size() > std::tuple_size_v<decltype(Image::stack)>)
         return failure(fmt::format("more than {} stack quadwords", std::tuple_size_v<decltype(Image::stack)>));
     if (environment.gpr[static_cast<std::size_t>(Gpr::Rsp)] != Value{}) return failure("gpr: RSP is the stack's");
     const auto refers = [&](const Value& value) { return refers_into(value, subject_case); };
-    if (!refers(environment.dr6) || !refers(environment.dr7) || !std::ranges::all_of(environment.dr, refers) ||
+    const auto& surroundings = environment.surroundings;
+    if (!refers(surroundings.inner_stack) || !refers(surroundings.ist2) ||
+        (surroundings.task && !refers(surroundings.task->eip)) || !refers(environment.dr6) ||
+        !refers(environment.dr7) || !std::ranges::all_of(environment.dr, refers) ||
         !std::ranges::all_of(environment.gpr, refers) || !std::ranges::all_of(environment.stack, refers))
         return failure("the environment refers to an op that is not there");
-    return {};
+    return check_surroundings(subject_case);
 }
 
 void fill_policy(const Policy& policy, Params& params) {
@@ -42,6 +45,22 @@ void fill_policy(const Policy& policy, Params& params) {
     params.db_rf_set = policy.db == Policy::Db::ResumeRf ? rflags::rf : 0;
     params.db_clear_dr6 = policy.dr6 == Policy::Dr6::Clear;
     params.fault_flags_and = policy.fault_rf == Policy::FaultRf::Clear ? ~rflags::rf : ~0ull;
+}
+
+/// Cuts the parameters to what their registers hold. VM would make the prologue's IRET enter virtual-8086 mode.
+void narrow(Mode mode, Params& params) {
+    constexpr std::uint64_t low32 = 0xFFFF'FFFF, low16 = 0xFFFF;
+    if (mode == Mode::Long64) return;
+    for (auto& gpr : params.gpr) gpr &= low32;
+    if (mode == Mode::Compat32) return;
+    std::fill(params.gpr.begin() + 8, params.gpr.end(), std::uint64_t{0});
+    for (auto& dr : params.dr) dr &= low32;
+    params.dr6 &= low32;
+    params.dr7 &= low32;
+    params.entry_frame.rflags &= low32 & ~rflags::vm;
+    if (mode == Mode::Prot32) return;
+    params.entry_frame.rip &= low16;
+    params.entry_frame.rsp &= low16;
 }
 
 void fill_params(const Case& subject_case, Image& image) {
@@ -63,10 +82,7 @@ void fill_params(const Case& subject_case, Image& image) {
                           .rflags = environment.rflags,
                           .rsp = layout::stack_top - image.stack_slot_bytes() * environment.stack.size(),
                           .ss = program_ss(image.mode, subject_case.cpl)};
-    // LIDT's operand: limit in bytes 1:0, base in 9:2.
-    const std::uint64_t idt = environment.gates == Gates::Dpl3 ? layout::idt_dpl3 : layout::idt_dpl0;
-    params.idt_limit_and_base[0] = image.stage->idt_limit | idt << 16;
-    params.idt_limit_and_base[1] = idt >> 48;
+    narrow(image.mode, params);
     params.code_size = image.code_size;
     fill_policy(environment.policy, params);
 }
@@ -100,6 +116,7 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
     image.mode = subject_case.mode;
     if (auto checked = check(subject_case, image.stage); !checked) return checked;
 
+    const auto end = end_bytes(image.mode);
     struct Hole {
         std::uint16_t end;  ///< offset of the byte after it
         Encoding::Patch patch;
@@ -115,7 +132,7 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
         if (encoding.length == 0) return failure(fmt::format("op{}: `{}` has no encoding", i, to_text(op)));
         if (!refers_into(key.symbol, subject_case))
             return failure(fmt::format("op{}: `{}` refers to an op that is not there", i, to_text(op)));
-        if (size + encoding.bytes.size() + ud2.size() > image.code.size())
+        if (size + encoding.bytes.size() + end.size() > image.code.size())
             return failure(fmt::format("the program is longer than {} bytes", image.code.size()));
         image.op_offset[i] = static_cast<std::uint16_t>(size);
         std::memcpy(&image.code[size], encoding.bytes.data(), encoding.bytes.size());
@@ -126,8 +143,8 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
             holes[hole_count++] = {static_cast<std::uint16_t>(size), encoding.patch, key.symbol};
     }
     image.op_offset[image.op_count] = image.code_size = static_cast<std::uint16_t>(size);
-    std::memcpy(&image.code[size], ud2.data(), ud2.size());
-    std::fill(image.code.begin() + size + ud2.size(), image.code.end(), std::uint8_t{0});
+    std::memcpy(&image.code[size], end.data(), end.size());
+    std::fill(image.code.begin() + size + end.size(), image.code.end(), std::uint8_t{0});
     std::fill(image.skip.begin() + size, image.skip.end(), std::uint8_t{0});
 
     for (std::size_t i = 0; i < hole_count; ++i) {
@@ -162,6 +179,7 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
     }
 
     fill_params(subject_case, image);
+    if (auto laid = lay_surroundings(subject_case, image); !laid) return laid;
     const auto& stack = subject_case.environment.stack;
     image.stack_count = static_cast<std::uint16_t>(stack.size());
     std::ranges::transform(stack, image.stack.begin(), [&](const Value& value) { return image.resolve(value); });

@@ -31,6 +31,12 @@ private:
     std::array<Slot, 1024> cache_;
 };
 
+/// What a mode does not have is an error; surroundings.cpp.
+tl::expected<void, std::string> check_surroundings(const Case& subject_case);
+/// Lays Environment::surroundings and `gates` into the image whose code is complete: patches, LIDT's operand, CR0. An
+/// error where events would push into the stage itself.
+tl::expected<void, std::string> lay_surroundings(const Case& subject_case, Image& image);
+
 /// Assembles with a per-thread Assembler.
 tl::expected<void, std::string> assemble(const Case& subject_case, Image& image);
 

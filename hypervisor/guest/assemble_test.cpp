@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "hypervisor/guest/arbitrary.hpp"
+#include "hypervisor/guest/stage/memory.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
 
 namespace faultline::guest {
@@ -168,6 +169,126 @@ TEST(Assemble, WhatCannotBeAssembledSaysWhy) {
 TEST(Assemble, TheLongestProgramFits) {
     EXPECT_EQ(error_of({.ops = std::vector<Op>(max_ops, ops::Store{{Gpr::R12, 0x12345678}, Gpr::R9, {2}})}),
               "assembled");
+}
+
+std::uint64_t patched(const Image& image, std::uint64_t address) {
+    for (const auto& patch : image.all_patches())
+        if (patch.address == address) return patch.value;
+    std::uint64_t value;
+    std::memcpy(&value, image.stage->memory.data() + address, sizeof value);
+    return value;
+}
+
+TEST(Surroundings, DefaultsLeaveLongModesTablesAlone) {
+    const auto image = image_of({.ops = {ops::Nop{}}});
+    EXPECT_EQ(image.patch_count, 0);
+    EXPECT_EQ(image.params.reload, 0u);
+    EXPECT_EQ(image.params.idt_limit_and_base[0], 0xFFF | layout::idt_dpl3 << 16);
+}
+
+/// AMD APM vol 2, "Gate Descriptors" (long mode): selector in bits 31:16, IST in 34:32, type, DPL and P in 47:40.
+TEST(Surroundings, GatesBecomeDescriptorsOfTheTableInForce) {
+    Case subject_case{.ops = {ops::Nop{}}};
+    subject_case.environment.gates = Gates::Dpl0;
+    subject_case.environment.surroundings.gates = {{.vector = {13},
+                                                    .type = Gate::Type::Trap,
+                                                    .dpl = 3,
+                                                    .present = false,
+                                                    .selector = layout::absent_code,
+                                                    .ist = 2},
+                                                   {.vector = {14}, .target = Gate::Target::OutOfRange}};
+    const auto image = image_of(subject_case);
+    EXPECT_EQ(image.patch_count, 4);
+    const auto stub = image.stage->symbols.stubs + 13 * stub_stride;
+    EXPECT_EQ(patched(image, layout::idt_dpl0 + 13 * 16), (stub & 0xFFFF) | 0x0000'6F02'0048'0000u);
+    EXPECT_EQ(patched(image, layout::idt_dpl0 + 13 * 16 + 8), 0u);
+    EXPECT_EQ(patched(image, layout::idt_dpl0 + 14 * 16 + 8), 0x8000u) << "bit 47 alone is not canonical";
+}
+
+/// The same, "Gate Descriptors" (legacy): eight bytes, no IST; 32-bit interrupt gate 1110b, trap gate 1111b.
+TEST(Surroundings, Prot32HasGatesOfEightBytesAndTasks) {
+    Case subject_case{.mode = Mode::Prot32, .cpl = 3, .ops = {ops::Nop{}, ops::Nop{}}};
+    auto& surroundings = subject_case.environment.surroundings;
+    surroundings.gates = {{.vector = {13}, .type = Gate::Type::Task, .selector = layout::task_a}};
+    surroundings.idt_limit = 13 * 8 + 7;
+    surroundings.tss_limit = 0x67;
+    surroundings.inner_stack = {std::nullopt, layout::stack_top};
+    surroundings.inner_ss = layout::readonly_data;
+    surroundings.task = Task{.eip = {OpRef{1}, 0}, .eflags = 0x4002, .busy = true};
+    const auto image = image_of(subject_case);
+    EXPECT_EQ(image.params.idt_limit_and_base[0], surroundings.idt_limit | layout::idt_dpl3 << 16);
+    EXPECT_EQ(patched(image, layout::idt_dpl3 + 13 * 8) >> 16 & 0xFFFF, layout::task_a);
+    EXPECT_EQ(patched(image, layout::idt_dpl3 + 13 * 8) >> 40 & 0xFF, 0x85u);
+    EXPECT_EQ(patched(image, layout::tss + 4), layout::stack_top | std::uint64_t{layout::readonly_data} << 32);
+    EXPECT_EQ(patched(image, layout::gdt + layout::task_a) >> 40 & 0xF, 0xBu);
+    EXPECT_EQ(image.params.reload, 1u);
+    EXPECT_EQ(patched(image, layout::gdt + layout::tr) >> 40 & 0xF, 0x9u) << "LTR wants it available";
+    EXPECT_EQ(patched(image, layout::gdt + layout::tr) & 0xFFFF, 0x67u);
+    EXPECT_EQ(patched(image, layout::tss_a + 0x20), image.op_address(1) | 0x4002ull << 32);
+    EXPECT_EQ(patched(image, layout::tss_a + 0x48) >> 32, layout::user_cs);
+    EXPECT_EQ(patched(image, layout::tss_a + 0x60) >> 32 & 1, 0u);
+    EXPECT_EQ(patched(image, layout::tss_b + 0x60) >> 32 & 1, 1u);
+}
+
+TEST(Surroundings, WhatAModeDoesNotHaveIsRefused) {
+    const auto with = [](Mode mode, auto change) {
+        Case subject_case{.mode = mode};
+        change(subject_case.environment.surroundings);
+        return error_of(subject_case);
+    };
+    EXPECT_EQ(with(Mode::Real16, [](auto& s) { s.gates = {{}}; }),
+              "surroundings: gates exists in long64, compat32 and prot32 only");
+    EXPECT_EQ(with(Mode::Real16, [](auto& s) { s.alignment_check = true; }),
+              "surroundings: alignment-check exists in long64, compat32 and prot32 only");
+    EXPECT_EQ(with(Mode::Compat32, [](auto& s) { s.task.emplace(); }), "surroundings: task exists in prot32 only");
+    EXPECT_EQ(with(Mode::Long64, [](auto& s) { s.inner_ss = 0; }), "surroundings: inner-ss exists in prot32 only");
+    EXPECT_EQ(with(Mode::Prot32, [](auto& s) { s.ist2 = {}; }),
+              "surroundings: ist2 exists in long64 and compat32 only");
+    EXPECT_EQ(with(Mode::Prot32, [](auto& s) { s.gates = {{.vector = {13}, .ist = 2}}; }),
+              "surroundings: gate #GP: IST exists in long mode only");
+    EXPECT_EQ(with(Mode::Long64, [](auto& s) { s.gates = {{.ist = 3}}; }),
+              "surroundings: gate #DE: expected an IST of 0, 1 or 2");
+    EXPECT_EQ(with(Mode::Long64, [](auto& s) { s.gates = {{}, {}}; }), "surroundings: gate #DE is there twice");
+    EXPECT_EQ(with(Mode::Long64, [](auto& s) { s.gates.resize(9); }), "surroundings: more than 8 gates");
+    EXPECT_EQ(with(Mode::Long64, [](auto& s) { s.inner_stack.literal = layout::params + 8; }),
+              "surroundings: inner-stack: expected an address outside the stage, found one within");
+    EXPECT_EQ(with(Mode::Long64, [](auto& s) { s.ist2.op = OpRef{1}; }),
+              "the environment refers to an op that is not there");
+    EXPECT_EQ(error_of({.mode = Mode::Real16, .cpl = 3}), "cpl: expected 0 in real16");
+}
+
+TEST(Assemble, EachModeHasItsSlotsSegmentsAndEnd) {
+    for (const Mode mode : {Mode::Long64, Mode::Compat32, Mode::Prot32, Mode::Real16}) {
+        Case subject_case{.mode = mode, .ops = {ops::Nop{}}};
+        subject_case.environment.stack = {{OpRef{1}, 0}, {std::nullopt, 0x1122'3344'5566'7788}};
+        subject_case.environment.gpr[3] = {std::nullopt, ~0ull};
+        const auto image = image_of(subject_case);
+        const unsigned slot = address_bytes(mode);
+        EXPECT_EQ(image.initial_stack(), layout::stack_top - 2 * slot);
+        EXPECT_EQ(image.params.entry_frame.cs, program_cs(mode, 0));
+        EXPECT_EQ(image.params.entry_frame.ss, program_ss(mode, 0));
+        EXPECT_EQ(image.params.gpr[3], mode == Mode::Long64 ? ~0ull : 0xFFFF'FFFFu);
+        auto memory = image.stage->memory;
+        guest::apply(image, memory);
+        std::uint64_t first = 0;
+        std::memcpy(&first, memory.data() + image.initial_stack(), slot);
+        EXPECT_EQ(first, mode == Mode::Real16 ? 1u : image.op_address(1));
+        EXPECT_EQ(memory[layout::stack_top - slot], 0x88);
+        EXPECT_EQ(memory[layout::stack_top], 0);
+        remove_patches(image, memory);
+        EXPECT_EQ(std::memcmp(memory.data(), image.stage->memory.data(), layout::text), 0);
+    }
+}
+
+RC_GTEST_PROP(Assemble, ArbitraryCasesOfEveryModeAssembleAndTheirPatchesComeOff, ()) {
+    const auto subject_case = arbitrary::subject_case(arbitrary::mode());
+    Image image;
+    if (const auto assembled = assemble(subject_case, image); !assembled)
+        RC_ASSERT(assembled.error().find("too far") != std::string::npos);
+    auto memory = image.stage->memory;
+    guest::apply(image, memory);
+    remove_patches(image, memory);
+    RC_ASSERT(std::memcmp(memory.data(), image.stage->memory.data(), layout::text) == 0);
 }
 
 }  // namespace

@@ -16,18 +16,26 @@ constexpr std::pair<std::string_view, std::uint64_t> flag_names[] = {
     {"cf", rflags::cf}, {"pf", rflags::pf}, {"af", rflags::af},  {"zf", rflags::zf},
     {"sf", rflags::sf}, {"tf", rflags::tf}, {"if", rflags::if_}, {"df", rflags::df},
     {"of", rflags::of}, {"nt", rflags::nt}, {"rf", rflags::rf},  {"ac", rflags::ac}};
+/// Those that delivery may leave or clear in the handler.
+constexpr std::pair<std::string_view, std::uint64_t> handler_flag_names[] = {
+    {"handler-tf", rflags::tf}, {"handler-if", rflags::if_}, {"handler-nt", rflags::nt}, {"handler-ac", rflags::ac}};
+using FlagNames = std::span<const std::pair<std::string_view, std::uint64_t>>;
 
-void read_flags(TableReader& table, ExpectedFlags& flags) {
-    std::optional<std::uint64_t> all;
-    table.read("rflags", all);
-    if (all) flags = {~0ull, *all};
-    for (const auto& [name, bit] : flag_names) {
+void read_flag_bits(TableReader& table, FlagNames names, ExpectedFlags& flags) {
+    for (const auto& [name, bit] : names) {
         std::optional<bool> flag;
         table.read(name, flag);
         if (!flag) continue;
         flags.mask |= bit;
         flags.value = *flag ? flags.value | bit : flags.value & ~bit;
     }
+}
+
+void read_flags(TableReader& table, ExpectedFlags& flags) {
+    std::optional<std::uint64_t> all;
+    table.read("rflags", all);
+    if (all) flags = {~0ull, *all};
+    read_flag_bits(table, flag_names, flags);
 }
 
 /// A vector by name or number.
@@ -51,7 +59,10 @@ void read_record(TableReader& table, ExpectedRecord& record) {
     table.read("cs", record.cs);
     table.read("dr6", record.dr6);
     table.read("dr7", record.dr7);
+    table.read("handler-ss", record.handler_ss);
+    table.read("frame", record.frame);
     read_flags(table, record.flags);
+    read_flag_bits(table, handler_flag_names, record.handler_flags);
     if (table.has("when")) {
         enum class Only : std::uint8_t { Amd, Intel } only{};
         table.read_enum("when", only, std::span(about_vendor_names).subspan(1));
@@ -103,7 +114,10 @@ public:
     void flags(const ExpectedFlags& expected, std::uint64_t found) {
         if (expected.mask == ~0ull && expected.value != found)
             return differs("rflags", to_text(expected.value), recorded(found));
-        for (const auto& [name, bit] : flag_names)
+        bits(flag_names, expected, found);
+    }
+    void bits(FlagNames names, const ExpectedFlags& expected, std::uint64_t found) {
+        for (const auto& [name, bit] : names)
             if (expected.mask & bit & (expected.value ^ found))
                 differs(name, to_text((expected.value & bit) != 0), to_text((found & bit) != 0));
     }
@@ -157,7 +171,7 @@ std::vector<std::string> mismatches(const Expectation& expectation, const Image&
         const auto& [want, seen] = std::tie(*expected[i], tape.records[i]);
         compare.at(fmt::format("record {}", i));
         if (want.vector != seen.vector) compare.differs("vector", vector_name(want.vector), vector_name(seen.vector));
-        compare.address("rip", want.rip, seen.rip);
+        compare.address("rip", want.rip, linear_rip(seen, image));
         compare.number("error", want.error, seen.error);
         compare.number("cr2", want.cr2, seen.cr2);
         compare.number("rcx", want.rcx, seen.rcx);
@@ -165,6 +179,11 @@ std::vector<std::string> mismatches(const Expectation& expectation, const Image&
         compare.number("dr6", want.dr6, seen.dr6);
         compare.number("dr7", want.dr7, seen.dr7);
         compare.flags(want.flags, seen.rflags);
+        // A backend that sees events through another kernel has no handler to record these.
+        if (seen.handler_flags == not_recorded) continue;
+        compare.number("handler-ss", want.handler_ss, seen.handler_ss);
+        compare.number("frame", want.frame, seen.frame);
+        compare.bits(handler_flag_names, want.handler_flags, seen.handler_flags);
     }
     if (tape.outcome != Outcome::Completed || expectation.final.outcome != Outcome::Completed) return result;
 

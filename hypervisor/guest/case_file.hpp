@@ -35,9 +35,10 @@ struct ExpectedFlags {
 /// One exception record. What is not given is not compared.
 struct ExpectedRecord {
     std::uint64_t vector = 0;
-    std::optional<Value> rip, error, cr2, rcx, cs, dr6, dr7;
-    ExpectedFlags flags;         ///< of the pushed RFLAGS
-    std::optional<Vendor> when;  ///< this record only where the vendor is this
+    std::optional<Value> rip, error, cr2, rcx, cs, dr6, dr7, handler_ss, frame;
+    ExpectedFlags flags;          ///< of the pushed RFLAGS
+    ExpectedFlags handler_flags;  ///< of RFLAGS in the handler
+    std::optional<Vendor> when;   ///< this record only where the vendor is this
     bool operator==(const ExpectedRecord&) const = default;
 };
 

@@ -17,6 +17,8 @@ constexpr std::array<std::string_view, 3> wake_names = {"none", "interrupt", "nm
 constexpr std::array<std::string_view, 3> db_names = {"resume", "resume-rf", "skip"};
 constexpr std::array<std::string_view, 2> dr6_names = {"clear", "keep"};
 constexpr std::array<std::string_view, 2> fault_rf_names = {"keep", "clear"};
+constexpr std::array<std::string_view, 4> gate_type_names = {"interrupt", "trap", "task", "reserved"};
+constexpr std::array<std::string_view, 2> target_names = {"stub", "out-of-range"};
 
 // --- writing
 
@@ -55,6 +57,42 @@ private:
     std::string_view header_;
 };
 
+void write_surroundings(std::string& out, const Surroundings& surroundings) {
+    const Surroundings otherwise;
+    TableWriter table(out, "environment.surroundings");
+    const auto limit = [&](std::string_view key, std::uint16_t value, std::uint16_t default_value) {
+        table.value(key, std::uint64_t{value}, std::uint64_t{default_value});
+    };
+    limit("idt-limit", surroundings.idt_limit, otherwise.idt_limit);
+    limit("tss-limit", surroundings.tss_limit, otherwise.tss_limit);
+    table.value("inner-stack", surroundings.inner_stack, otherwise.inner_stack);
+    limit("inner-ss", surroundings.inner_ss, otherwise.inner_ss);
+    table.value("ist2", surroundings.ist2, otherwise.ist2);
+    table.flag("alignment-check", surroundings.alignment_check);
+
+    for (const Gate& gate : surroundings.gates) {
+        const Gate plain;
+        out += "\n[[environment.surroundings.gates]]\n";
+        TableWriter one(out, "");
+        one.line("vector", in_quotes(to_text(gate.vector)));
+        one.name("type", gate_type_names, gate.type, plain.type);
+        one.value("dpl", std::uint64_t{gate.dpl}, std::uint64_t{plain.dpl});
+        if (!gate.present) one.line("present", "false");
+        one.value("selector", std::uint64_t{gate.selector}, std::uint64_t{plain.selector});
+        one.value("ist", std::uint64_t{gate.ist}, std::uint64_t{plain.ist});
+        one.name("target", target_names, gate.target, plain.target);
+    }
+
+    if (!surroundings.task) return;
+    const Task plain, &task = *surroundings.task;
+    out += "\n[environment.surroundings.task]\n";
+    TableWriter one(out, "");
+    one.line("eip", in_quotes(to_text(task.eip)));
+    one.value("eflags", task.eflags, plain.eflags);
+    one.flag("trap", task.trap);
+    one.flag("busy", task.busy);
+}
+
 void write_environment(std::string& out, const Environment& environment) {
     const Environment otherwise;
     TableWriter table(out, "environment");
@@ -75,9 +113,51 @@ void write_environment(std::string& out, const Environment& environment) {
     policy.name("db", db_names, environment.policy.db, otherwise.policy.db);
     policy.name("dr6", dr6_names, environment.policy.dr6, otherwise.policy.dr6);
     policy.name("fault-rf", fault_rf_names, environment.policy.fault_rf, otherwise.policy.fault_rf);
+    write_surroundings(out, environment.surroundings);
 }
 
 // --- reading
+
+/// A number of a field that is smaller than 64 bits.
+template <class Number>
+void read_small(TableReader& table, std::string_view key, Number& value, std::uint64_t limit) {
+    const auto* node = table.find(key);
+    if (node == nullptr) return;
+    std::uint64_t number = 0;
+    table.read_node(*node, table.name(key), number);
+    if (number > limit) return table.fail(*node, key, fmt::format("a number 0…{}", to_text(limit)), shown(*node));
+    value = static_cast<Number>(number);
+}
+
+void read_gate(TableReader& table, Gate& gate) {
+    if (!table.has("vector")) table.fail_here("vector", "a vector");
+    table.read("vector", gate.vector);
+    table.read_enum("type", gate.type, gate_type_names);
+    read_small(table, "dpl", gate.dpl, 3);
+    table.read("present", gate.present);
+    read_small(table, "selector", gate.selector, 0xFFFF);
+    read_small(table, "ist", gate.ist, 7);
+    table.read_enum("target", gate.target, target_names);
+}
+
+void read_surroundings(TableReader& table, Surroundings& surroundings) {
+    read_small(table, "idt-limit", surroundings.idt_limit, 0xFFFF);
+    read_small(table, "tss-limit", surroundings.tss_limit, 0xFFFF);
+    table.read("inner-stack", surroundings.inner_stack);
+    read_small(table, "inner-ss", surroundings.inner_ss, 0xFFFF);
+    table.read("ist2", surroundings.ist2);
+    table.read("alignment-check", surroundings.alignment_check);
+    table.read_tables("gates", max_gates,
+                      [&](TableReader& gate) { read_gate(gate, surroundings.gates.emplace_back()); });
+    table.read_table("task", [&](TableReader& one) {
+        Task& task = surroundings.task.emplace();
+        if (!one.has("eip")) one.fail_here("eip", "an op's address");
+        one.read("eip", task.eip);
+        one.read("eflags", task.eflags);
+        one.read("trap", task.trap);
+        one.read("busy", task.busy);
+    });
+}
 
 void read_environment(TableReader& table, Environment& environment) {
     std::size_t count = 0;
@@ -104,6 +184,8 @@ void read_environment(TableReader& table, Environment& environment) {
         policy.read_enum("dr6", environment.policy.dr6, dr6_names);
         policy.read_enum("fault-rf", environment.policy.fault_rf, fault_rf_names);
     });
+    table.read_table("surroundings",
+                     [&](TableReader& surroundings) { read_surroundings(surroundings, environment.surroundings); });
 }
 
 }  // namespace
@@ -160,7 +242,8 @@ Case read_case(TomlFile& file, TableReader& root) {
         if (!text) return file.fail(node, key, "an op in a string", shown(node));
         auto op = parse_op(*text);
         if (!op) return file.fail(node.source().begin.line, fmt::format("{}: {}", key, op.error()));
-        if (const auto symbol = encoding_key(*op, result.mode).symbol; symbol.op) references.emplace_back(&node, *symbol.op);
+        if (const auto symbol = encoding_key(*op, result.mode).symbol; symbol.op)
+            references.emplace_back(&node, *symbol.op);
         result.ops.push_back(*std::move(op));
     });
     if (!root.has("ops")) file.fail(0, "ops: expected an array of ops, found nothing");

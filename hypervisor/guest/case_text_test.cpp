@@ -54,8 +54,46 @@ fault-rf = "clear"
 )");
 }
 
+TEST(CaseText, SurroundingsAreTheirOwnTables) {
+    Case subject_case{.mode = Mode::Prot32, .ops = {ops::Nop{}}};
+    auto& surroundings = subject_case.environment.surroundings;
+    surroundings.gates = {{.vector = {13}, .type = Gate::Type::Trap, .dpl = 3, .selector = layout::absent_code},
+                          {.vector = {14}, .present = false, .target = Gate::Target::OutOfRange}};
+    surroundings.idt_limit = 0x67;
+    surroundings.inner_stack = {OpRef{1}, 0x100};
+    surroundings.inner_ss = 0;
+    surroundings.alignment_check = true;
+    surroundings.task = Task{.eip = {OpRef{0}, 0}, .trap = true};
+    EXPECT_EQ(to_toml(subject_case), R"(mode = "prot32"
+ops = [
+  "nop",
+]
+
+[environment.surroundings]
+idt-limit = "0x67"
+inner-stack = "op1+0x100"
+inner-ss = "0"
+alignment-check = true
+
+[[environment.surroundings.gates]]
+vector = "0xd"
+type = "trap"
+dpl = "3"
+selector = "0x48"
+
+[[environment.surroundings.gates]]
+vector = "0xe"
+present = false
+target = "out-of-range"
+
+[environment.surroundings.task]
+eip = "op0"
+trap = true
+)");
+}
+
 RC_GTEST_PROP(CaseText, ReadsBackAsTheSameCase, ()) {
-    const auto subject_case = arbitrary::subject_case();
+    const auto subject_case = arbitrary::subject_case(arbitrary::mode());
     const auto again = parse_case(to_toml(subject_case), "case.toml");
     if (!again) RC_FAIL(again.error().text() + "\n" + to_toml(subject_case));
     RC_ASSERT(*again == subject_case);
@@ -129,6 +167,15 @@ TEST(CaseText, AMistakeIsNamedByFileLineKeyAndWhatWasExpected) {
               "bad.toml:3: environment.de: expected true or false, found `yes`");
     EXPECT_EQ(error_of("ops = []\n[environment.gpr]\nrsp = 1\n"),
               "bad.toml:3: environment.gpr.rsp: expected a key that exists, found an unknown one");
+    const std::string surroundings = "ops = []\n[environment.surroundings]\n";
+    EXPECT_EQ(error_of(surroundings + "idt-limit = 0x10000\n"),
+              "bad.toml:3: environment.surroundings.idt-limit: expected a number 0…0xffff, found 0x10000");
+    EXPECT_EQ(error_of(surroundings + "gates = [{dpl = 0}]\n"),
+              "bad.toml:3: environment.surroundings.gates[0].vector: expected a vector, found nothing");
+    EXPECT_EQ(error_of(surroundings + "gates = [{vector = 3, dpl = 4}]\n"),
+              "bad.toml:3: environment.surroundings.gates[0].dpl: expected a number 0…3, found 4");
+    EXPECT_EQ(error_of(surroundings + "task = {trap = true}\n"),
+              "bad.toml:3: environment.surroundings.task.eip: expected an op's address, found nothing");
     EXPECT_EQ(error_of("ops = []\n[environment.policy]\ndb = \"ignore\"\n"),
               "bad.toml:3: environment.policy.db: expected one of resume, resume-rf, skip, found `ignore`");
 }
@@ -155,7 +202,7 @@ TEST(CaseText, AnErrorIsOneLineWhateverTheFileHolds) {
 }
 
 RC_GTEST_PROP(CaseText, NoTextAborts, (const std::string& garbage)) {
-    auto text = to_toml(arbitrary::subject_case());
+    auto text = to_toml(arbitrary::subject_case(arbitrary::mode()));
     const auto at = *rc::gen::inRange<std::size_t>(0, text.size());
     const auto gone = *rc::gen::inRange<std::size_t>(0, 8);
     text.replace(at, gone, garbage);

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,7 +18,8 @@
 namespace faultline::guest {
 
 /// What the prologue and the stubs read, at layout::params. The prologue runs at CPL0 and loads, in this
-/// order: IDT, CR4, DEBUGCTL (if use_debugctl), DR0–3, DR6, DR7, GPRs; then IRETQ pops `entry_frame`.
+/// order: IDT, CR0 and TR (if reload), CR4, DEBUGCTL (if use_debugctl), DR0–3, DR6, DR7, GPRs; then IRET of the mode's
+/// width pops `entry_frame`.
 struct Params {
     std::uint64_t cr4 = 0;
     std::uint64_t use_debugctl = 0;  ///< 0: DEBUGCTL is neither written nor read
@@ -87,8 +89,8 @@ const Stage* stage_of(World world, Mode mode);
 enum class Wake : std::uint8_t { None, Interrupt, Nmi };
 inline constexpr std::uint8_t wake_vector = 0x30;  ///< of Wake::Interrupt
 
-/// What stands after the last op and raises #UD there: UD2; and in real mode LOCK NOP, because software that emulates it
-/// may know no UD2 (KVM does not).
+/// What stands after the last op and raises #UD there: UD2; and in real mode LOCK NOP, because software that emulates
+/// it may know no UD2 (KVM does not).
 constexpr std::array<std::uint8_t, 2> end_bytes(Mode mode) {
     return mode == Mode::Real16 ? std::array<std::uint8_t, 2>{0xF0, 0x90} : std::array<std::uint8_t, 2>{0x0F, 0x0B};
 }
@@ -115,6 +117,15 @@ struct Image {
     Wake wake = Wake::None;
     std::uint32_t step_limit = 0;  ///< instructions after which every candidate has ended
 
+    /// Prot32 at CPL0 and real16: a byte of the IRET frame (EIP, CS, EFLAGS) that the prologue leaves below the initial
+    /// stack. Nothing elsewhere.
+    std::optional<std::uint8_t> entry_frame_byte(std::uint64_t address) const {
+        const std::uint64_t offset = address - (initial_stack() - 12);
+        if (long_mode(mode) || (mode == Mode::Prot32 && (params.entry_frame.cs & 3) != 0) || offset >= 12) return {};
+        const auto& frame = params.entry_frame;
+        const std::uint64_t slot = offset < 4 ? frame.rip : offset < 8 ? frame.cs : frame.rflags;
+        return static_cast<std::uint8_t>(slot >> 8 * (offset % 4));
+    }
     unsigned stack_slot_bytes() const { return address_bytes(mode); }
     /// Linear address of the lowest of them.
     std::uint64_t initial_stack() const {

@@ -55,6 +55,7 @@ inline constexpr std::uint16_t gdt_bytes = 0xA0;     ///< the GDT's limit is one
 inline constexpr std::uint16_t outside_gdt = 0x100;  ///< a selector beyond the limit
 /// TSSs of task_a and task_b, 104 bytes each, in the page that holds the end of the main TSS's bitmap.
 inline constexpr std::uint64_t tss_a = 0x8800, tss_b = 0x8900;
+inline constexpr std::uint64_t task_stack = 0x31B00;  ///< their ESP: below the main task's
 /// Limit of every segment of compat32 and prot32, stage's own included: an access above it is a limit violation.
 inline constexpr std::uint32_t segment_limit = 0x7FFFF;
 

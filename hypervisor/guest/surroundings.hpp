@@ -20,13 +20,13 @@ struct Gate {
     std::uint8_t dpl = 0;
     bool present = true;
     std::uint16_t selector = layout::kernel_cs;  ///< of the handler's code segment; Task: of a TSS
-    std::uint8_t ist = 0;                        ///< long mode: 0, 2 (`ist2`); 1 is #DF's own
+    std::uint8_t ist = 0;                        ///< long mode: 0; 1, #DF's own; 2 (`ist2`)
     Target target = Target::Stub;
     auto operator<=>(const Gate&) const = default;
 };
 
 /// Prot32: what a task switch finds in the TSS of task_a (task_b's differs in T = 1 only). Segments are those of the
-/// case's CPL; general purpose registers are zero but ESP.
+/// case's CPL; general purpose registers are zero but ESP, which is layout::task_stack. ESP0 and SS0 are the stage's.
 struct Task {
     Value eip;  ///< an op of the program
     std::uint64_t eflags = rflags::fixed1;
@@ -35,9 +35,11 @@ struct Task {
     auto operator<=>(const Task&) const = default;
 };
 
+inline constexpr std::size_t max_gates = 8;
+
 /// What event delivery finds; the defaults are a machine on which every delivery succeeds.
 struct Surroundings {
-    std::vector<Gate> gates;                            ///< at most 8
+    std::vector<Gate> gates;                            ///< at most max_gates, each of another vector
     std::uint16_t idt_limit = 0xFFFF;                   ///< cut to the table's size
     std::uint16_t tss_limit = 0xFFFF;                   ///< the same
     Value inner_stack{std::nullopt, layout::rsp0_top};  ///< RSP0 or ESP0

@@ -72,7 +72,7 @@ void append_record(std::string& out, std::size_t index, const Record& record, co
     const auto number = [&](std::string_view name, std::uint64_t value) {
         if (value != not_recorded) fmt::format_to(to, "  {}={}", name, to_text(value));
     };
-    if (record.rip != not_recorded) fmt::format_to(to, "  rip={}", address_text(record.rip, image));
+    if (record.rip != not_recorded) fmt::format_to(to, "  rip={}", address_text(linear_rip(record, image), image));
     if (record.error != 0) number("error", record.error);
     if (record.vector == 14) number("cr2", record.cr2);
     number("cs", record.cs);
@@ -186,6 +186,10 @@ std::string address_text(std::uint64_t address, const Image& image) {
             return fmt::format("stage+{}", to_text(address - symbols.text_begin));
     }
     return to_text(address);
+}
+
+std::uint64_t linear_rip(const Record& record, const Image& image) {
+    return record.rip + (image.mode == Mode::Real16 ? (record.cs & 0xFFFF) << 4 : 0);
 }
 
 std::string to_text(const Tape& tape, const Image& image) {

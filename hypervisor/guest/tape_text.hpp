@@ -19,6 +19,9 @@ bool parse(std::string_view text, Outcome& outcome);
 /// An address as `op3`, `op3+1` (inside the op), `end`, `end+1`, `stage` or a number.
 std::string address_text(std::uint64_t address, const Image& image);
 
+/// The pushed RIP as a linear address: in real mode the pushed CS is added.
+std::uint64_t linear_rip(const Record& record, const Image& image);
+
 /// One line per record, one for the outcome, and the final state.
 std::string to_text(const Tape& tape, const Image& image);
 

@@ -100,6 +100,8 @@ void put_tss(Memory& memory, Mode stage) {
     if (long_mode(stage)) {
         put(memory, layout::tss + tss::ist1, layout::df_top);
         put(memory, layout::tss + tss::ist2, layout::ist2_top);
+    } else {
+        put(memory, layout::tss + tss::cr3, static_cast<std::uint32_t>(layout::page_tables));
     }
     put(memory, layout::tss + tss::bitmap_offset, static_cast<std::uint16_t>(tss::bitmap));
     std::memset(memory.data() + layout::tss + tss::bitmap, 0xFF, tss::bitmap_size + 1);

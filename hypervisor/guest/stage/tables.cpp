@@ -87,7 +87,7 @@ std::array<std::uint64_t, (tss::task_limit + 1) / 8> task_bits(const Task& task,
     struct {
         std::uint32_t link = 0, esp0 = layout::rsp0_top, ss0 = layout::kernel_ss, inner[4] = {};
         std::uint32_t cr3 = layout::page_tables, eip, eflags;
-        std::uint32_t eax = 0, ecx = 0, edx = 0, ebx = 0, esp = layout::stack_top, ebp = 0, esi = 0, edi = 0;
+        std::uint32_t eax = 0, ecx = 0, edx = 0, ebx = 0, esp = layout::task_stack, ebp = 0, esi = 0, edi = 0;
         std::uint32_t es = layout::user_ss, cs, ss, ds = layout::user_ss, fs = layout::user_ss, gs = layout::user_ss;
         std::uint32_t ldt = 0;
         std::uint16_t trap, bitmap = tss::task_limit + 1;  // beyond the limit: there is none

@@ -40,6 +40,7 @@ constexpr std::uint64_t stack0_bits(Mode stage, std::uint64_t sp, std::uint16_t 
 /// Offsets in a TSS. AMD APM vol 2, "64-Bit Task State Segment", "Legacy Task-State Segment".
 namespace tss {
 inline constexpr std::uint64_t stack0 = 4;  ///< RSP0; ESP0, then SS0
+inline constexpr std::uint64_t cr3 = 0x1C;  ///< prot32; a task switch loads it and never saves it
 inline constexpr std::uint64_t ist1 = 0x24, ist2 = 0x2C, bitmap_offset = 0x66;
 inline constexpr std::uint64_t bitmap = 0x68, bitmap_size = 0x2000;  ///< followed by one byte of ones
 inline constexpr std::uint16_t limit = bitmap + bitmap_size, task_limit = 0x67;
