@@ -59,7 +59,7 @@ int run(int argc, const char* const* argv) {
 
     Chosen chosen;
     for (const auto add : {add_doctor, add_list, add_explain, add_explore, add_run, add_replay, add_minimise, add_diff,
-                           add_mutate, add_merge, add_bench})
+                           add_mutate, add_merge, add_bench, add_prove})
         add(app, chosen);
 
     try {

@@ -29,6 +29,7 @@ void add_diff(CLI::App& app, Chosen& chosen);
 void add_mutate(CLI::App& app, Chosen& chosen);
 void add_merge(CLI::App& app, Chosen& chosen);
 void add_bench(CLI::App& app, Chosen& chosen);
+void add_prove(CLI::App& app, Chosen& chosen);
 
 /// Exit status of a whole run; prints at most one line to stderr when it fails.
 int run(int argc, const char* const* argv);

@@ -80,6 +80,7 @@ TEST_F(Cli, WrongUseIsStatus64) {
     refuses("explore --backend engine --programs 5 --db x.db --format xml", 64, "xml");
     refuses("list planets", 64, "planets");
     refuses("explain DBG-NONE", 64, "DBG-NONE");
+    refuses("prove astrology", 64, "astrology");
 }
 
 TEST_F(Cli, AnUnknownBackendIsStatus64AndMakesNoDatabase) {

@@ -47,6 +47,27 @@ struct Formal {
     static typename D::Bool matches(const OutcomeIn<D>& outcome, const Response<D>& r) {
         return debug::matches<D>(outcome, r);
     }
+
+    /// What the two readings say about ranges, in other words each: proved first, and then used, for a solver finds it
+    /// hard to see through the arithmetic anew in every proof. Calls f(statement).
+    template <class D, class F>
+    static void lemmas(const Pre<D>& pre, const Stimulus<D>& stim, F&& f) {
+        for (unsigned n = 0; n < 4; ++n) {
+            using Bits = typename D::Bits;
+            const Bits& address = address_of(pre, n);
+            const Bits size = size_of(Bits(pre.dr7 >> (18 + 4 * n) & 3)), base = address & ~(size - 1);
+            const auto same = [&](auto& at, auto& length, auto&) {
+                f(in_range(pre, n, at, length) == (length != 0 && share_byte(at, length, base, size)));
+                return typename D::Bool(false);
+            };
+            any_access(stim, same);
+            same(stim.io_port, stim.io_width, stim.io);
+            const Bits one = 1;
+            for (const Bits* at : {&stim.rip, &stim.next})
+                f((in_range(pre, n, *at, one) || in_unmasked_range(pre, n, *at, one)) ==
+                  could_match(address, size, *at));
+        }
+    }
 };
 
 }  // namespace faultline::oracle::debug

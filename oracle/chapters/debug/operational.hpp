@@ -7,6 +7,22 @@
 
 namespace faultline::oracle::debug {
 
+/// [a, a + a_length) and [b, b + b_length) share a byte.
+template <class Bits>
+auto share_byte(const Bits& a, const Bits& a_length, const Bits& b, const Bits& b_length) {
+    return a - b < b_length || b - a < a_length;
+}
+/// Bytes that LEN stands for.
+template <class Bits>
+Bits size_of(const Bits& len) {
+    return ite(len == 0, Bits(1), ite(len == 1, Bits(2), ite(len == 2, Bits(8), Bits(4))));
+}
+/// Whether an instruction breakpoint of undefined LEN might match at `rip`.
+template <class Bits>
+auto could_match(const Bits& address, const Bits& size, const Bits& rip) {
+    return rip - (address & ~(size - 1)) < size || rip - address < size;
+}
+
 template <class D>
 class Finder {
     using Bits = typename D::Bits;
@@ -64,12 +80,6 @@ private:
 
     // --- matching
 
-    static Bool share_byte(const Bits& a, const Bits& a_length, const Bits& b, const Bits& b_length) {
-        return a - b < b_length || b - a < a_length;
-    }
-    static Bits size_of(const Bits& len) {
-        return ite(len == 0, Bits(1), ite(len == 1, Bits(2), ite(len == 2, Bits(8), Bits(4))));
-    }
     void find_matches() {
         match(0, pre_.dr0);
         match(1, pre_.dr1);
@@ -83,8 +93,8 @@ private:
         const Bits size = size_of(len), base = address & ~(size - 1);
 
         const Bool execute = rw == 0, defined = len == 0;
-        const Bool fetched = execute && ((defined && address == stim_.rip) ||
-                                         (!defined && (stim_.rip - base < size || stim_.rip - address < size)));
+        const Bool fetched =
+            execute && ((defined && address == stim_.rip) || (!defined && could_match(address, size, stim_.rip)));
         note(met_.fetched, fetched);
         note(met_.code, fetched && on && defined);
         note(met_.code_undefined, fetched && on && !defined);
@@ -327,7 +337,7 @@ private:
                 writes ? ite(stim_.dr_write && stim_.dr_number == n, stim_.dr_value, registers[n]) : registers[n];
             const Bool armed = (found_dr7_ & 3ull << 2 * n) != 0 && (found_dr7_ & 3ull << (16 + 4 * n)) == 0;
             const Bits size = size_of(found_dr7_ >> (18 + 4 * n) & 3);
-            const Bool here = armed && (stim_.next - (at & ~(size - 1)) < size || stim_.next - at < size);
+            const Bool here = armed && could_match(at, size, stim_.next);
             fetched |= ite(here, Bits(1ull << n), Bits(0));
         }
         return fetched;
