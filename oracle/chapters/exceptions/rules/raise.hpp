@@ -68,7 +68,7 @@ struct Xcp088 : RuleBase {
 struct Xcp146 : RuleBase {
     static constexpr RuleInfo info = arch(
         "XCP-146", "Limit and canonical checks come before alignment and paging",
-        SDM3 "Overview of System-Level Architecture: segmentation forms the linear address that paging translates");
+        SDM3 "Memory Management Overview: segmentation forms the linear address that paging translates");
     static constexpr Aspect aspect = Aspect::Vector;
     FAULTLINE_APPLIES { return raising(stim, cause::access) && stim.out_of_range && (stim.misaligned || stim.page); }
     FAULTLINE_ALLOWS { return (stim.stack && raises(r, vec::ss)) || (!stim.stack && raises(r, vec::gp)); }
