@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,8 @@ constexpr std::array<std::pair<std::size_t, __u64 kvm_regs::*>, 12> carried_regi
     {14, &kvm_regs::r14},
     {15, &kvm_regs::r15},
 }};
+
+constexpr std::string_view cannot_run = "this host's KVM runs no instruction at all in this mode";
 
 /// A stage's own machine: cases of several modes come in any order, and a switch of stage would cost a machine.
 struct Guest {
@@ -89,7 +92,10 @@ private:
     Options options_;
     std::vector<std::unique_ptr<Guest>> guests_;
     Guest* guest_ = nullptr;  ///< of the current run
-    bool woken_ = false;      ///< this run was sent an interrupt or NMI
+    /// Stages whose first instruction, which depends on nothing of a case, does not run: kvm_pvm gives up on a guest in
+    /// protected mode with any paging but long mode's.
+    std::vector<const guest::Stage*> unable_;
+    bool woken_ = false;  ///< this run was sent an interrupt or NMI
 };
 
 /// Makes the machine of this stage the current one, as new.
@@ -158,6 +164,8 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.stop_rip = 0;
     tape.count = 0;
     tape.detail.clear();
+    tape.unsuitable = std::ranges::find(unable_, image.stage) == unable_.end() ? std::string_view() : cannot_run;
+    if (!tape.unsuitable.empty()) return;
     auto ready = start_watchdog();
     if (ready) ready = enter(*image.stage);
     if (!ready) {
@@ -177,10 +185,16 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
     guest::parse_tape(guest_->ram.bytes(), image.mode, tape);
     guest::remove_patches(image, guest_->ram.bytes());
     const kvm_regs& last = guest_->machine->registers();
-    if (tape.outcome != Outcome::Completed)
+    if (tape.outcome != Outcome::Completed) {
         tape.stop_rip = guest_->machine->cs_base() + last.rip;
-    else
+        const bool gave_up = tape.outcome == Outcome::Shutdown || tape.outcome == Outcome::InternalError;
+        if (gave_up && tape.stop_rip == image.stage->entry) {
+            unable_.push_back(image.stage);
+            tape.unsuitable = cannot_run;
+        }
+    } else {
         for (const auto& [gpr, field] : carried_registers) tape.final.gpr[gpr] = last.*field;
+    }
 }
 
 Outcome KvmBackend::execute(kvm_regs registers, guest::Wake wake, std::string& detail) {

@@ -225,6 +225,23 @@ TEST_F(Kvm, Real16StepsAndResumesWithRf) {
     EXPECT_EQ(tape_.outcome, Outcome::TapeOverflow) << "without RF it is met again and again";
 }
 
+/// AMD APM vol 2, "Legacy Protected-Mode Interrupt Control Transfers": SS:ESP is in the frame when the privilege
+/// changes.
+TEST_F(Kvm, Prot32ProgramsRunWhereKvmRunsSuchGuests) {
+    for (const unsigned cpl : {0u, 3u}) {
+        run(image_of({ud2, {0xB8, 1, 0, 0, 0}, {0x48}}, Mode::Prot32, cpl));  // ud2; mov eax, 1; dec eax
+        if (!tape_.unsuitable.empty()) GTEST_SKIP() << tape_.unsuitable;
+        ASSERT_EQ(tape_.outcome, Outcome::Completed) << tape_.detail;
+        ASSERT_EQ(tape_.count, 1u);
+        EXPECT_EQ(tape_.records[0].cs, guest::program_cs(Mode::Prot32, cpl));
+        EXPECT_EQ(tape_.records[0].ss, guest::program_ss(Mode::Prot32, cpl));
+        EXPECT_EQ(tape_.records[0].rsp, layout::stack_top);
+        EXPECT_EQ(tape_.records[0].frame, cpl == 0 ? layout::stack_top - 12 : layout::rsp0_top - 20);
+        EXPECT_EQ(tape_.records[0].handler_ss, layout::kernel_ss);
+        EXPECT_EQ(tape_.final.gpr[0], 0u);
+    }
+}
+
 TEST_F(Kvm, ModesTakeTurns) {
     const auto long64 = probe(), real16 = image_of({nop, {0xF0, 0x90}}, Mode::Real16);
     const auto compat32 = image_of({nop, ud2}, Mode::Compat32, 3);
