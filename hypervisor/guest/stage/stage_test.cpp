@@ -102,6 +102,61 @@ TEST(Stage, GatesLeadToTheirStubsAndOnlyDoubleFaultSwitchesStacks) {
         }
 }
 
+/// AMD APM vol 2, "Real-Mode Interrupt Control Transfers": offset, then segment, of four bytes a vector.
+TEST(Stage, RealModeHasATableOfPointersToItsStubs) {
+    const Stage& real16 = stage(Mode::Real16);
+    EXPECT_EQ(real16.idt_base, layout::idt_dpl0);
+    EXPECT_EQ(real16.idt_limit, 0x3FF);
+    EXPECT_EQ(real16.cr0 & (cr0_pe | cr0_pg), 0u);
+    for (unsigned vector = 0; vector < 256; ++vector) {
+        const auto offset = get<std::uint16_t>(layout::idt_dpl0 + 4 * vector, Mode::Real16);
+        const auto segment = get<std::uint16_t>(layout::idt_dpl0 + 4 * vector + 2, Mode::Real16);
+        EXPECT_EQ(segment * 16u + offset, real16.symbols.stubs + stub_stride * vector);
+    }
+    EXPECT_LE(real16.symbols.text_end, layout::params);
+}
+
+/// AMD APM vol 2, "Gate Descriptors" (legacy), "Legacy Task-State Segment".
+TEST(Stage, Prot32Has32BitGatesAndATssWithSs0) {
+    const Stage& prot32 = stage(Mode::Prot32);
+    EXPECT_EQ(prot32.idt_limit, 0x7FF);
+    EXPECT_EQ(prot32.cr4 | prot32.efer, 0u) << "paging without PAE";
+    for (const auto idt : {layout::idt_dpl0, layout::idt_dpl3})
+        for (unsigned vector = 0; vector < 256; ++vector) {
+            const auto gate = get<std::uint64_t>(idt + 8 * vector, Mode::Prot32);
+            EXPECT_EQ((gate & 0xFFFF) | (gate >> 48) << 16, prot32.symbols.stubs + stub_stride * vector);
+            EXPECT_EQ(gate >> 16 & 0xFFFF, layout::kernel_cs);
+            EXPECT_EQ(gate >> 32 & 0xFF, 0u);
+            const bool open = idt == layout::idt_dpl3 && layout::callable_from_cpl3(vector);
+            EXPECT_EQ(gate >> 40 & 0xFF, open ? 0xEEu : 0x8Eu) << vector;
+        }
+    EXPECT_EQ(get<std::uint32_t>(layout::tss + 4, Mode::Prot32), layout::rsp0_top);
+    EXPECT_EQ(get<std::uint16_t>(layout::tss + 8, Mode::Prot32), layout::kernel_ss);
+    EXPECT_LE(prot32.symbols.text_end, layout::params);
+}
+
+/// What a stub did not store is not recorded, and what it stored in fewer bytes is a number.
+TEST(Stage, NarrowRecordsWiden) {
+    for (const Mode mode : {Mode::Long64, Mode::Prot32, Mode::Real16}) {
+        auto memory = stage(mode).memory;
+        const auto put = [&](std::size_t offset, std::uint16_t value) {
+            std::memcpy(memory.data() + layout::tape + offset, &value, sizeof value);
+        };
+        put(offsetof(RawTape, count), 1);
+        Tape tape;
+        parse_tape(memory, mode, tape);
+        ASSERT_EQ(tape.count, 1u);
+        EXPECT_EQ(tape.records[0], Record{});
+        const std::size_t record = offsetof(RawTape, records);
+        const std::uint64_t one = 1;
+        std::memcpy(memory.data() + layout::tape + record + offsetof(Record, complete), &one, sizeof one);
+        put(record + offsetof(Record, handler_ss), 0xFA17);
+        parse_tape(memory, mode, tape);
+        EXPECT_EQ(tape.records[0].handler_ss, 0xFA17u) << "a complete record has what every stub stores";
+        EXPECT_EQ(tape.records[0].dr6, not_recorded);
+    }
+}
+
 TEST(Stage, PortsOutsideTheAllowedRangeAreDeniedAtCpl3) {
     const std::uint64_t bitmap = layout::tss + get<std::uint16_t>(layout::tss + 0x66);
     ASSERT_GE(stage().tr.limit, bitmap - layout::tss + 0x2000);
