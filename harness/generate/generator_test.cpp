@@ -55,7 +55,8 @@ TEST(Generator, EveryOpIsDrawn) {
     std::array<unsigned, std::variant_size_v<Op>> drawn{};
     for (std::uint64_t i = 0; i < 20'000; ++i)
         for (const Op& op : draw(1, i).ops) ++drawn[op.index()];
-    for (std::size_t i = 0; i < drawn.size(); ++i) EXPECT_GT(drawn[i], 0u) << op_catalogue()[i].mnemonic;
+    for (std::size_t i = 0; i < drawn.size(); ++i)
+        if (op_exists(i, Mode::Long64)) EXPECT_GT(drawn[i], 0u) << op_catalogue()[i].mnemonic;
 }
 
 RC_GTEST_PROP(GeneratorLaw, EveryCaseAssembles, ()) {

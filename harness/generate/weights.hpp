@@ -13,7 +13,7 @@ struct OpWeight {
 };
 
 struct Weights {
-    int version = 2;
+    int version = 3;
 
     /// Ops by relative weight; an op that is not named here has `other_op`.
     std::array<OpWeight, 38> ops{{

@@ -134,7 +134,8 @@ struct Effect {
     std::array<MemoryWrite, 4> memory{};
     std::uint64_t cr0 = 0;
     std::uint16_t tr = 0;
-    bool task_trap = false;  ///< TaskSwitch: T of the new TSS
+    bool task_trap = false;    ///< TaskSwitch: T of the new TSS
+    bool task_nested = false;  ///< TaskSwitch: by CALL. The registers after are those of after_task_switch (task.hpp)
 };
 
 }  // namespace faultline::guest

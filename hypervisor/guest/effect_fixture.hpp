@@ -7,8 +7,10 @@
 #include <initializer_list>
 
 #include "hypervisor/guest/assemble.hpp"
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/effect.hpp"
 #include "hypervisor/guest/op.hpp"
+#include "hypervisor/guest/surroundings.hpp"
 
 namespace faultline::guest {
 
@@ -30,18 +32,37 @@ struct EffectFixture : testing::Test {
         state.cs = layout::user_cs;
         state.ss = layout::user_ss;
     }
+    /// The same program in another mode, whose ops are as long.
+    void in(Mode mode, std::uint8_t cpl = 0) {
+        state.mode = image.mode = mode;
+        state.cpl = cpl;
+        state.cs = program_cs(mode, cpl);
+        state.ss = program_ss(mode, cpl);
+        if (mode == Mode::Real16) state.gpr[4] &= 0xFFFF;
+        image.params.entry_frame = {
+            .rip = here - state.cs_base(), .cs = state.cs, .rflags = 2, .rsp = state.gpr[4], .ss = state.ss};
+    }
     std::uint64_t& reg(Gpr r) { return state.gpr[static_cast<std::size_t>(r)]; }
     void unknown(Gpr r) { state.gpr_known &= static_cast<std::uint16_t>(~(1u << static_cast<unsigned>(r))); }
     Effect effect(const Op& op, Gates gates = Gates::Dpl3) {
-        return effect_of(op, {.state = state, .image = image, .fallthrough = here + 1, .gates = gates});
+        return effect_of(op, {state, image, here + 1, gates, &surroundings});
     }
     /// A quadword on the stack at RSP + offset.
     void lay(std::uint64_t offset, std::uint64_t value) { state.memory.write(reg(Gpr::Rsp) + offset, value, 8, true); }
+    /// Slots of the mode's size from the stack pointer up.
+    void lay_slots(std::initializer_list<std::uint64_t> values) {
+        auto address = state.ss_base() + reg(Gpr::Rsp);
+        for (const auto value : values) {
+            state.memory.write(address, value, address_bytes(state.mode), true);
+            address += address_bytes(state.mode);
+        }
+    }
     void lay_frame(std::uint64_t rip, std::uint64_t cs, std::uint64_t flags, std::uint64_t rsp, std::uint64_t ss) {
         lay(0, rip), lay(8, cs), lay(16, flags), lay(24, rsp), lay(32, ss);
     }
     State state;
     Image image;
+    Surroundings surroundings;
 };
 
 inline void expect_fault(const Effect& e, std::uint8_t vector, std::uint32_t error = 0, std::uint64_t cr2 = 0) {
@@ -50,6 +71,13 @@ inline void expect_fault(const Effect& e, std::uint8_t vector, std::uint32_t err
     EXPECT_EQ(e.fault.vector, vector);
     EXPECT_EQ(e.fault.error, error);
     EXPECT_EQ(e.fault.cr2, cr2);
+}
+
+inline void expect_cause(const Effect& e, Cause cause, std::uint16_t selector = 0) {
+    EXPECT_FALSE(e.unmodelled) << e.why;
+    ASSERT_TRUE(e.faults);
+    EXPECT_EQ(e.fault.cause, cause);
+    EXPECT_EQ(e.fault.selector, selector);
 }
 
 inline void expect_completes(const Effect& e) {

@@ -1,6 +1,9 @@
 #include "hypervisor/guest/encoding.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
 
 namespace faultline::guest {
 namespace {
@@ -57,8 +60,6 @@ ZydisEncoderRequest Encoder::request_for(ZydisMnemonic mnemonic) const {
     ZydisEncoderRequest request{};
     request.machine_mode = machine_mode(mode_);
     request.mnemonic = mnemonic;
-    // Else the encoder picks 16-bit addresses for small displacements.
-    if (mode_ == Mode::Compat32 || mode_ == Mode::Prot32) request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_32;
     return request;
 }
 
@@ -97,7 +98,22 @@ Encoding Encoder::instruction(ZydisMnemonic mnemonic, std::initializer_list<Oper
     if (form.wide && mode_ == Mode::Long64) request.operand_size_hint = ZYDIS_OPERAND_SIZE_HINT_64;
     request.operand_count = static_cast<ZyanU8>(operands.size());
     std::copy(operands.begin(), operands.end(), request.operands);
-    return encode(request);
+    // In 32-bit modes Zydis 4.0 takes 16-bit addressing for a small displacement without a base, whatever the hint: the
+    // displacement is laid over one that is not small.
+    constexpr std::uint32_t wide = 0x1234'5678;
+    std::int64_t* absolute = nullptr;
+    if (mode_ == Mode::Compat32 || mode_ == Mode::Prot32)
+        for (auto& operand : std::span(request.operands).first(request.operand_count))
+            if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.mem.base == ZYDIS_REGISTER_NONE)
+                absolute = &operand.mem.displacement;
+    if (absolute == nullptr) return encode(request);
+    const auto displacement = static_cast<std::uint32_t>(std::exchange(*absolute, wide));
+    auto result = encode(request);
+    const auto* placeholder = reinterpret_cast<const std::uint8_t*>(&wide);
+    auto* place = std::search(result.bytes.begin(), result.bytes.end(), placeholder, placeholder + sizeof wide);
+    if (place == result.bytes.end()) return {};
+    std::memcpy(place, &displacement, sizeof displacement);
+    return result;
 }
 
 Encoding Encoder::by_slot(ZydisMnemonic qword, ZydisMnemonic dword, ZydisMnemonic word) const {

@@ -140,6 +140,8 @@ const Examples examples_compat32 = {
     {"pop-mem at=[rsp+0x10]", "pop dword ptr [esp+0x10]"},
     {"push-imm value=-2", "push 0xFFFFFFFE"},
     {"load to=rax at=[0x10] width=1", "mov al, byte ptr [0x00000010]"},
+    {"load to=rcx at=[-0x10] width=2", "mov cx, word ptr [0xFFFFFFF0]"},
+    {"bts-mem at=[8] bit=3", "bts dword ptr [0x00000008], 0x03"},
     {"lea to=rax at=[rbp]", "lea eax, [ebp]"},
     {"jrcxz to=op1", "jecxz 0x00001002"},
     {"call to=op1", "call 0x00001005"},

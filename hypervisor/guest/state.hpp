@@ -50,6 +50,15 @@ private:
     std::array<Write, capacity> writes_;
 };
 
+/// What a task's TSS holds of its program while another task runs.
+struct SavedTask {
+    std::array<std::uint64_t, 8> gpr{};
+    std::uint16_t gpr_known = 0xFF;
+    std::uint64_t rip = 0, rflags = 0, rflags_known = ~0ull;
+    std::uint8_t cpl = 0;
+    std::uint16_t cs = 0, ss = 0;
+};
+
 struct State {
     std::array<std::uint64_t, gpr_count> gpr{};
     std::uint16_t gpr_known = 0xFFFF;  ///< bit r: gpr[r] is known
@@ -63,7 +72,9 @@ struct State {
     std::uint64_t dr6 = dr::dr6_reset, dr7 = dr::dr7_reset;
     std::uint64_t debugctl = 0;
     std::uint64_t cr0 = 0, cr4 = 0;
-    std::uint16_t tr = layout::tr;  ///< prot32: the current task
+    std::uint16_t tr = layout::tr;   ///< prot32: the current task
+    std::optional<SavedTask> outer;  ///< the main task, while one nested in it runs (task.hpp)
+    std::uint8_t tasks_entered = 0;  ///< bit 0: task_a, bit 1: task_b; what their TSSs hold is the image's no more
     MemoryOverlay memory;
 
     std::uint64_t cs_base() const { return mode == Mode::Real16 ? std::uint64_t{cs} << 4 : 0; }

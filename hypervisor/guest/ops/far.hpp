@@ -4,6 +4,7 @@
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/ops/flags.hpp"
 #include "hypervisor/guest/ops/selectors.hpp"
+#include "hypervisor/guest/task.hpp"
 
 namespace faultline::guest::ops {
 
@@ -22,7 +23,48 @@ inline std::uint64_t far_offset(const EffectBuilder& e, std::uint16_t selector, 
     return e.mode() == Mode::Real16 ? (address - (std::uint64_t{selector} << 4)) & 0xFFFF : address;
 }
 
+/// The facts about the state after a task switch that an effect has room for.
+inline void switched_to(EffectBuilder& e, const State& after) {
+    if (e.stopped()) return;
+    e.transfer_to(after.rip);
+    e.raw().kind = Kind::TaskSwitch;
+    e.raw().rflags = after.rflags;
+    e.raw().rflags_known = after.rflags_known;
+    e.raw().cr0 = after.cr0;
+    e.raw().tr = after.tr;
+    e.enter(after.cpl, after.cs, after.ss);
+}
+
+/// JMP or CALL to a TSS or a task gate: CPL and RPL against its DPL, the gate's alone where there is one; then
+/// presence; then the TSS must not be busy. SDM vol 3, "Task Switching"; SDM vol 2, "JMP".
+inline void task_transfer(EffectBuilder& e, std::uint16_t selector, const Descriptor& d, bool call) {
+    const bool gate = d.kind == Descriptor::Kind::TaskGate;
+    if (d.dpl < e.state().cpl || d.dpl < (selector & 3u)) e.selector_fault(Cause::Selector, selector);
+    if (!d.present) e.selector_fault(Cause::AbsentSelector, selector);
+    const std::uint16_t tss = gate ? d.task : selector;
+    if (task_busy(e.state(), e.surroundings(), tss)) e.selector_fault(Cause::TaskSelector, tss);
+    if (const char* why = task_unmodelled(e.state(), e.surroundings(), tss)) e.unmodelled(why);
+    if (e.state().rflags & rflags::rf) e.unmodelled("whether a task switch by an op saves RF is not stated");
+    if (e.stopped()) return;
+    const auto rflags = e.state().rflags & ~rflags::rf;
+    switched_to(e,
+                enter_task(e.state(), e.context().image, e.surroundings(), tss, call, e.context().fallthrough, rflags));
+    e.raw().task_nested = call;
+    e.raw().task_trap = task_traps(e.surroundings(), tss);
+}
+
+/// IRET with NT = 1: the back link must name a busy TSS. Only a nested task's does; the others' is null.
+inline void task_return(EffectBuilder& e) {
+    if (!e.state().outer) return e.selector_fault(Cause::TaskSelector, 0);
+    if (e.state().rflags & rflags::rf) e.unmodelled("whether a task switch by an op saves RF is not stated");
+    if (!e.stopped()) switched_to(e, leave_task(e.state()));
+}
+
 inline void far_transfer(EffectBuilder& e, std::uint16_t selector, OpRef to, bool call) {
+    const auto named = descriptor_of(e.mode(), selector);
+    if (e.mode() == Mode::Prot32 && !is_null(selector) &&
+        (named.kind == Descriptor::Kind::Tss || named.kind == Descriptor::Kind::TaskGate))
+        return task_transfer(e, selector, named, call);
     const auto& state = e.state();
     const bool real = e.mode() == Mode::Real16;
     const auto cs = static_cast<std::uint16_t>(real ? selector : (selector & ~3u) | state.cpl);
@@ -138,14 +180,16 @@ struct Iret {
         return with.by_slot(ZYDIS_MNEMONIC_IRETQ, ZYDIS_MNEMONIC_IRETD, ZYDIS_MNEMONIC_IRET);
     }
     /// SDM vol 2, "IRET/IRETD/IRETQ"; AMD APM vol 3, "IRET, IRETD, IRETQ". In 64-bit mode SS:RSP is always popped. The
-    /// CPL before decides which flags load; the 16-bit form leaves the upper half alone. Real mode ignores NT.
+    /// CPL before decides which flags load; the 16-bit form leaves the upper half alone. Real mode ignores NT,
+    /// protected mode returns to the task that the back link names.
     Effect effect(const EffectContext& context) const {
         const auto& state = context.state;
         EffectBuilder e(context, Kind::Iret);
         const bool real = state.mode == Mode::Real16;
         if (state.rflags & rflags::nt && !real) {
             if (long_mode(state.mode)) e.fault(Cause::NestedTask);
-            e.unmodelled("IRET to another task");
+            task_return(e);
+            return e.done();
         }
         const auto flags = real ? return_real(e, true) : return_far(e, true, state.mode == Mode::Long64);
         const auto upper = state.cpl == 0 ? rflags::vif | rflags::vip : 0;
