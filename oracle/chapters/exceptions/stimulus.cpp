@@ -5,6 +5,7 @@
 #include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
 #include "hypervisor/guest/surroundings.hpp"
+#include "hypervisor/guest/task.hpp"
 
 namespace faultline::oracle::exceptions {
 namespace {
@@ -99,13 +100,9 @@ private:
         s_.cs_present = d.present;
         s_.cs_long = s_.cs_code && d.long_code;
         if (d.kind != Descriptor::Kind::Tss) return;
-        // The main task is busy while it runs and while another is nested in it.
-        const unsigned index = selector & ~7u;
-        const bool busy = index == layout::tr || index == (state_.tr & ~7u) ||
-                          (index == layout::task_a && surroundings_.task && surroundings_.task->busy);
-        s_.tss_available = !d.outside && !busy;
+        s_.tss_available = !guest::task_busy(state_, surroundings_, selector);
         s_.tss_present = d.present;
-        touch(index == layout::task_a ? layout::tss_a : layout::tss_b, 0x68);
+        touch((selector & ~7u) == layout::task_a ? layout::tss_a : layout::tss_b, 0x68);
         touch(tss(), 0x68);
     }
 
