@@ -291,6 +291,17 @@ TEST_F(Legacy, AHandlerAtCpl3OnAMisalignedStackIsAnAlignmentCheck) {
     EXPECT_EQ(t.slot(0), 0u);
 }
 
+TEST_F(Legacy, TablesThatEndWithTheEntryAreLongEnough) {
+    cpu.idt_limit = 0x107;
+    cpu.tr.limit = 9;
+    cpu.gdt_limit = 0x2F;
+    t.gate(0x20, s::kernel_code, 0xEE);
+    t.legacy_cpl3();
+    t.code({0xCD, 0x20});
+    EXPECT_EQ(t.step_from(place::code), 0x20);
+    EXPECT_EQ(cpu.r[rsp], place::esp0 - 20);
+}
+
 // ---- INTO, BOUND ------------------------------------------------------------------------------------------------
 
 TEST_F(Legacy, IntoIsATrapOfVectorFourAndOnlyWithOfSet) {

@@ -18,6 +18,7 @@ constexpr std::uint64_t handlers_stack = 0x1D000, non_canonical = 0x0000'8000'00
 
 struct Long : TestMachine {
     Long() {
+        write(place::gdt, descriptor(0, 0xFFFFF, 0xA9B));  // what a null selector does not name
         write(place::gdt + absent_code, descriptor(0, 0xFFFFF, 0xA1B));
         write(place::gdt + conforming, descriptor(0, 0xFFFFF, 0xA9F));
         write(place::gdt + code32, descriptor(0, 0xFFFFF, 0xC9B));
@@ -191,6 +192,17 @@ TEST_F(LongDelivery, AConformingHandlerKeepsLevelAndStackAndPushesAsTheUser) {
     t.m.run(1);
     EXPECT_EQ(t.handler(), vector::pf);
     EXPECT_EQ(t.frame(true).error, 7u);
+}
+
+TEST_F(LongDelivery, TablesThatEndWithTheEntryAreLongEnough) {
+    cpu.idt_limit = 0x20F;
+    cpu.tr.limit = 0x0B;
+    t.gate(0x20, place::kernel_cs, 0xEE);
+    t.at_cpl3();
+    t.code({0xCD, 0x20});
+    t.m.run(1);
+    EXPECT_EQ(t.handler(), 0x20);
+    EXPECT_EQ(cpu.r[rsp], place::rsp0 - 40);
 }
 
 TEST_F(LongDelivery, IstWinsOverTheInnerStackAndSsIsNullOnlyInward) {

@@ -218,25 +218,28 @@ bool switch_task(Machine& m, const TaskSwitch& request) {
     };
     const std::uint64_t old_at = descriptor_at(cpu.tr.selector), next_at = descriptor_at(request.selector);
     const std::uint64_t next_base = table_address(m, next.base());
+    const bool nests = request.link == TaskLink::Nest, returns = request.link == TaskLink::Return;
     // "Up to this point, any exception that occurs aborts the task switch without changing the processor state": all
-    // that can fail is tried first.
+    // that can fail is tried first. "Effects of Task Nesting" says what is written.
     State state;
     Descriptor old;
-    if (!read_state(m, next_base, format, state) || !probe(m, next_base, 2) || !probe(m, next_at, 8) ||
-        !m.system_read(old_at, &old.raw, sizeof old.raw, never) || !probe(m, old_at, 8) ||
+    if (!read_state(m, next_base, format, state) || (nests && !probe(m, next_base, 2)) ||
+        (!returns && !probe(m, next_at, 8)) ||
+        (!nests && (!m.system_read(old_at, &old.raw, sizeof old.raw, never) || !probe(m, old_at, 8))) ||
         !save_state(m, old_format, request))
         return false;
 
     constexpr std::uint64_t busy_bit = std::uint64_t{system_type::busy} << 40;
-    if (request.link != TaskLink::Nest) {
+    if (nests) {
+        m.system_write(next_base, &cpu.tr.selector, sizeof cpu.tr.selector, never);
+    } else {
         old.raw &= ~busy_bit;
         m.system_write(old_at, &old.raw, sizeof old.raw, never);
-    } else {
-        m.system_write(next_base, &cpu.tr.selector, sizeof cpu.tr.selector, never);
     }
-    if (!m.system_read(next_at, &next.raw, sizeof next.raw, never)) return false;
-    next.raw |= busy_bit;
-    m.system_write(next_at, &next.raw, sizeof next.raw, never);
+    if (!returns) {
+        next.raw |= busy_bit;
+        m.system_write(next_at, &next.raw, sizeof next.raw, never);
+    }
     if (!read_state(m, next_base, format, state)) return false;  // anew: an IRET may return to the same task
 
     cpu.tr = next.segment(request.selector);

@@ -234,6 +234,23 @@ TEST_F(Task, ATaskGateInTheIdtChecksItsTssWithExt) {
         }
 }
 
+TEST_F(Task, ATssInTheLdtIsNoneEvenIfItIsThere) {
+    // "TSS descriptors cannot be located in the LDT": "TSS Selector".
+    cpu.ldtr = {s::ldt, place::local_table, 0xF, 0x82};
+    for (const unsigned type : {0x0E9u, 0x0EBu}) {  // available, and busy as a link wants it
+        t.write(place::local_table, descriptor(place::task_tss, 0x67, type));
+        t.gate(6, 0x04, M::task_gate);
+        t.code({0x0F, 0x0B});
+        EXPECT_EQ(t.step_from(place::code), vector::gp);
+        EXPECT_EQ(t.slot(0), 0x05u);
+        t.write16(place::tss, 0x04);
+        t.set_rflags(rflags::nt);
+        t.code({0xCF});
+        EXPECT_EQ(t.step_from(place::code), vector::ts);
+        EXPECT_EQ(t.slot(0), 0x04u);
+    }
+}
+
 TEST_F(Task, AGatesTssNeedsNoDplOfItsOwn) {
     t.legacy_cpl3();
     jump(s::task_gate3);  // DPL 3, to a TSS of DPL 0
@@ -261,6 +278,31 @@ TEST_F(Task, APageFaultBeforeTheCommitLeavesTheOldTask) {
     EXPECT_TRUE(busy(s::main_tss));
     EXPECT_FALSE(busy(s::task));
     EXPECT_EQ(cpu.cr0 & cr0::ts, 0u);
+}
+
+TEST_F(Task, OnlyWhatNestsWritesToTheNewTss) {
+    const std::uint64_t directory = 0x70000, table = 0x71000;
+    for (const int opcode : {0xEA, 0x9A}) {
+        M fresh;
+        fresh.write32(directory, table | 7);
+        for (std::uint64_t page = 0; page < 256; ++page) fresh.write32(table + 4 * page, page << 12 | 7);
+        fresh.write32(table + 4 * 0x60, 0x60005);  // read-only
+        fresh.write(place::gdt + s::task, descriptor(0x60000, 0x67, 0x0E9));
+        fresh.task(0x60000, s::kernel_code, s::kernel_data);
+        fresh.tss32(0x60000, 0x1C, directory);
+        fresh.m.cpu.cr3 = directory;
+        fresh.m.cpu.cr0 |= cr0::pg | cr0::wp;
+        fresh.m.registers_changed();
+        fresh.tss32(place::tss, 0x20, 0x7777'7777);
+        fresh.code({opcode, 0, 0, 0, 0, s::task, 0});
+        EXPECT_EQ(fresh.step_from(place::code), opcode == 0x9A ? vector::pf : -1);
+        EXPECT_EQ(fresh.m.cpu.tr.selector, opcode == 0x9A ? s::main_tss : s::task);
+        if (opcode == 0xEA) continue;
+        EXPECT_EQ(fresh.m.cpu.cr2, 0x60000u);
+        EXPECT_EQ(fresh.slot(0), 3u);
+        EXPECT_EQ(fresh.read32(place::tss + 0x20), 0x7777'7777u);
+        EXPECT_EQ(fresh.read(place::gdt + s::task) >> 41 & 1, 0u);
+    }
 }
 
 TEST_F(Task, ACurrentTssTooSmallToSaveToIsAnInvalidTss) {

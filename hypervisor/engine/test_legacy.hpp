@@ -41,6 +41,7 @@ struct LegacyMachine : TestMachine {
     LegacyMachine() {
         const auto put = [&](std::uint16_t at, std::uint64_t value) { write(place::gdt + (at & ~7u), value); };
         namespace s = selector;
+        put(0, descriptor(0, 0xFFFFF, 0xC93));  // what a null selector does not name
         put(s::kernel_code, descriptor(0, 0xFFFFF, 0xC9B));
         put(s::kernel_data, descriptor(0, 0xFFFFF, 0xC93));
         put(s::user_data, descriptor(0, 0xFFFFF, 0xCF3));
