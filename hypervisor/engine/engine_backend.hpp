@@ -8,7 +8,7 @@
 
 namespace faultline::engine {
 
-/// Always available, on every host. World bare, mode long64.
+/// Always available, on every host. World bare, every mode that has a stage.
 /// With quirks its subject is engine+NAME….
 std::unique_ptr<guest::Backend> make_engine_backend(const Quirks& quirks = {});
 
