@@ -36,6 +36,8 @@ public:
     void finish();
 
     Stream& random() { return random_; }
+    /// The last op loads SS.
+    bool in_shadow() const { return shadow_; }
     std::size_t size() const { return case_.ops.size(); }
 
 private:
@@ -43,6 +45,8 @@ private:
     void watches();
     std::uint64_t dr7_of_watches();
     std::uint64_t dr7_value();
+    /// A bit that takes an address or a port out of reach of every access.
+    std::uint64_t far_bit(bool of_port);
     std::uint64_t data_address();
     std::uint64_t aimed(std::uint64_t first, std::uint64_t size, std::uint64_t width);
     std::uint64_t access_address(unsigned width);

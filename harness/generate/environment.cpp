@@ -40,6 +40,8 @@ void Draft::environment() {
     if (random_.percent(weights_.start_if)) e.rflags |= rflags::if_;
     if (random_.percent(weights_.start_iopl3)) e.rflags |= rflags::iopl;
     if (random_.percent(weights_.start_df)) e.rflags |= rflags::df;
+    if (random_.percent(weights_.start_nt)) e.rflags |= rflags::nt;
+    if (random_.percent(weights_.start_ac)) e.rflags |= rflags::ac;
     if (random_.percent(50)) e.rflags |= random_.next() & rflags::arithmetic;
 
     watches();
@@ -102,6 +104,7 @@ void Draft::watches() {
         }
         dr.literal = w.first;
         if (random_.percent(weights_.watch_unaligned)) dr.literal += random_.below(w.size);
+        if (random_.percent(weights_.watch_far)) dr.literal |= far_bit(w.io());
     }
 }
 
@@ -176,9 +179,15 @@ std::uint64_t Draft::flags() {
     if (random_.percent(weights_.start_if)) flags |= rflags::if_;
     if (random_.percent(weights_.start_iopl3)) flags |= rflags::iopl;
     if (random_.percent(5)) flags |= rflags::df;
-    if (random_.percent(5)) flags |= rflags::ac;
+    if (random_.percent(weights_.start_ac)) flags |= rflags::ac;
+    if (random_.percent(weights_.start_nt)) flags |= rflags::nt;
     if (random_.percent(50)) flags |= random_.next() & rflags::arithmetic;
     return flags;
+}
+
+std::uint64_t Draft::far_bit(bool of_port) {
+    const unsigned lowest = of_port ? 20 : 32;  // where memory is none, either
+    return 1ull << (lowest + random_.below(64 - lowest));
 }
 
 Value Draft::forward(unsigned ahead) {
@@ -192,8 +201,10 @@ Value Draft::role_value(Gpr gpr) {
     switch (gpr) {
         case Gpr::Rcx: return literal(random_.below(9));
         case Gpr::Rdx: return literal(port(width_));
-        case Gpr::Rbx:
         case Gpr::Rbp:
+            if (random_.percent(weights_.far_base)) return literal(1ull << (48 + random_.below(15)));
+            [[fallthrough]];
+        case Gpr::Rbx:
         case Gpr::Rsi:
         case Gpr::Rdi: return literal(access_address(width_));
         case Gpr::R8:
@@ -213,7 +224,7 @@ Value Draft::role_value(Gpr gpr) {
         case Gpr::R12:
             return literal(random_.one_of<std::uint64_t>(
                 {1ull << 32, 1ull << 63, ~0ull, 1ull << 47, 0xFFFF'8000'0000'0000, random_.next()}));
-        case Gpr::R13: return literal(stage_cr4 | (random_.percent(50) ? cr4_de : 0));
+        case Gpr::R13: return literal(stage_cr4 | (random_.percent(case_.environment.de ? 40 : 75) ? cr4_de : 0));
         case Gpr::R14: return {};  // see finish
         default: return literal(random_.next() >> random_.below(64));
     }
@@ -245,6 +256,7 @@ void Draft::finish() {
             const bool not_the_end = e.policy.db == Policy::Db::Skip && !random_.percent(weights_.endless);
             e.dr[i] = {OpRef{static_cast<std::uint16_t>(random_.below(end + (not_the_end ? 0u : 1u)))},
                        random_.percent(4) ? 1ull : 0};
+            if (random_.percent(weights_.watch_far)) e.dr[i].literal += far_bit(false);
         }
         if (w.on_stack) e.dr[i].literal += rsp;
     }

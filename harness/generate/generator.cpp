@@ -48,6 +48,9 @@ Generator::Generator(const Weights& weights) : weights_(weights) {
     for (const OpWeight& named : weights_.ops)
         for (std::size_t i = 0; i < catalogue.size(); ++i)
             if (catalogue[i].mnemonic == named.mnemonic) weight[i] = named.weight;
+    for (std::size_t n = 0; n < behind_mov_ss_.size(); ++n)
+        for (std::size_t i = 0; i < catalogue.size(); ++i)
+            if (catalogue[i].mnemonic == weights_.behind_mov_ss[n]) behind_mov_ss_[n] = static_cast<std::uint8_t>(i);
     std::uint64_t total = 0, sum = 0;
     for (const unsigned w : weight) total += w;
     std::size_t lot = 0;
@@ -77,8 +80,9 @@ void Generator::compose(Stream random, guest::Case& out) const {
     Stream& stream = draft.random();
     // Short programs say more per microsecond; long ones let causes meet.
     const unsigned moves = 1 + std::min(stream.below(11), stream.below(11));
+    const auto pick = [&stream](const auto& ops) { return ops[stream.below(static_cast<std::uint32_t>(ops.size()))]; };
     for (unsigned i = 0; i < moves && draft.size() < most_ops; ++i)
-        draft.move(op_by_lot_[stream.below(static_cast<std::uint32_t>(op_by_lot_.size()))]);
+        draft.move(draft.in_shadow() && stream.percent(weights_.aim_shadow) ? pick(behind_mov_ss_) : pick(op_by_lot_));
     draft.finish();
 }
 

@@ -29,6 +29,7 @@ private:
 
     Weights weights_;
     std::array<std::uint8_t, 1024> op_by_lot_{};  ///< index into the variant, as often as its weight says
+    std::array<std::uint8_t, Weights{}.behind_mov_ss.size()> behind_mov_ss_{};  ///< the same for an SS shadow
 };
 
 }  // namespace faultline::harness

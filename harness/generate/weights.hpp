@@ -16,16 +16,21 @@ struct Weights {
     int version = 3;
 
     /// Ops by relative weight; an op that is not named here has `other_op`.
-    std::array<OpWeight, 38> ops{{
+    std::array<OpWeight, 41> ops{{
         {"nop", 30},        {"set-reg", 20}, {"mov-to-dr", 110}, {"mov-from-dr", 50}, {"popf", 60},       {"iret", 25},
         {"load", 70},       {"store", 70},   {"add-mem", 40},    {"mov-ss", 50},      {"mov-ss-mem", 60}, {"icebp", 40},
         {"int3", 25},       {"int", 35},     {"sti", 15},        {"hlt", 12},         {"syscall", 12},    {"sysret", 8},
-        {"mov-to-cr4", 15}, {"movs", 20},    {"rep-movs", 20},   {"rep-stos", 20},    {"in", 15},         {"out", 20},
+        {"mov-to-cr4", 25}, {"movs", 20},    {"rep-movs", 20},   {"rep-stos", 20},    {"in", 15},         {"out", 20},
         {"in-dx", 12},      {"out-dx", 15},  {"outs", 12},       {"rep-outs", 12},    {"ret", 10},        {"wrmsr", 3},
         {"rdmsr", 3},       {"ud2", 12},     {"div", 12},        {"push-mem", 15},    {"pop-mem", 15},    {"call", 10},
-        {"jmp", 10},        {"pop-fs", 6},
+        {"jmp", 10},        {"pop-fs", 8},   {"cpuid", 20},      {"pushf", 25},       {"wbinvd", 6},
     }};
     unsigned other_op = 10;
+    /// What meets a held breakpoint or a dropped step in a way of its own, each as often as any other.
+    std::array<std::string_view, 12> behind_mov_ss{"icebp",       "int3",      "int",        "cpuid",
+                                                   "mov-from-dr", "mov-to-dr", "mov-ss-mem", "rep-stos",
+                                                   "syscall",     "ud2",       "hlt",        "load"};
+    unsigned aim_shadow = 45;  ///< percent: an op behind a load of SS is one of them
 
     // Everything below is in percent.
     unsigned cpl3 = 25;
@@ -34,18 +39,20 @@ struct Weights {
     unsigned policy_resume = 8, policy_skip = 22;  ///< the rest sets RF and resumes
     unsigned endless = 10;                         ///< of code breakpoints that no policy gets past
     unsigned policy_keep_dr6 = 40, policy_clear_fault_rf = 40;
-    unsigned start_tf = 33, start_rf = 15, start_if = 30, start_iopl3 = 15, start_df = 7;
+    unsigned start_tf = 33, start_rf = 15, start_if = 30, start_iopl3 = 15, start_df = 7, start_nt = 4, start_ac = 5;
     unsigned stale_dr6 = 40, start_gd = 8;
 
     // Each of the four breakpoints.
     unsigned watch_unused = 25, watch_execute = 25, watch_io = 12;  ///< the rest watches data
     unsigned watch_disabled = 15, watch_unaligned = 20;
-    unsigned watch_stack = 12;   ///< of data watches: the stack's anchors
-    unsigned io_without_de = 4;  ///< an I/O breakpoint although CR4.DE = 0 leaves it open
+    unsigned watch_far = 4;       ///< its address differs from a plain one above bit 31 (ports: above bit 19)
+    unsigned watch_stack = 15;    ///< of data watches: the stack's anchors
+    unsigned io_without_de = 12;  ///< an I/O breakpoint although CR4.DE = 0 leaves it open
 
     unsigned aim = 80;    ///< an access aims at an edge of a watched range
     unsigned reaim = 35;  ///< a set-reg prepares the registers of the next op
     unsigned dr7_gd = 15, dr_reserved = 15, dr_high = 8;
+    unsigned far_base = 3;  ///< RBP holds an address that is not canonical
     unsigned popped_tf = 45, popped_rf = 25;
     unsigned wake_nmi = 30, wake_none = 5;  ///< of programs that halt
 };

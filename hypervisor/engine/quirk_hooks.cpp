@@ -222,13 +222,17 @@ void QuirkHooks::after_instruction(Machine& m, bool stepping, bool completed) {
         s.late = (s.late_rip == s.last_rip ? s.late : 0) | late;
         s.late_rip = s.last_rip;
         m.debug.seen &= ~late;
-    } else if (s.late && s.late_rip == s.last_rip) {
-        m.saw(s.late);
+    } else {
+        if (s.late && s.late_rip == s.last_rip) m.saw(s.late);
         s.late = 0;
     }
 }
 
 void QuirkHooks::fault(Machine& m) {
+    if (m.quirk_state.late) {  // the iterations before this one completed
+        m.fault = {vector::db, 0, 0};
+        return;
+    }
     const bool rechecked = m.fault.vector == vector::ud || m.fault.vector == vector::gp;
     if (m.quirk(Quirk::code_breakpoint_rechecked) && rechecked && m.quirk_state.rf)
         if (const std::uint64_t hits = m.debug.match_code(m.code_address(m.cpu.rip))) m.fault = {vector::db, 0, hits};
@@ -239,6 +243,11 @@ bool QuirkHooks::debug_exception(Machine& m, DebugEvent event, std::uint64_t& ca
                                  std::uint64_t& pushed) {
     QuirkState& s = m.quirk_state;
     const bool tf = (m.cpu.rflags & rflags::tf) != 0;
+    if (s.late && s.late_rip == s.last_rip) {  // what waits for the end of a REP string joins any #DB before it
+        causes |= s.late;
+        pushed |= rflags::rf;
+    }
+    s.late = 0;
     const std::uint64_t all = causes | m.debug.pending;
     const bool is_icebp = event == DebugEvent::Icebp;
     s.detected = (causes & dr::dr6_bd) != 0;
