@@ -43,6 +43,8 @@ Look Machine::look(const guest::Case& kase, const guest::Image& image, oracle::R
     if (!tape_->unsuitable.empty()) return {Verdict::Skip, std::string(tape_->unsuitable), {}};
     Look look;
     look.oracle = judge_.judge(kase, image, *tape_, use);
+    if (look.oracle.kind == oracle::VerdictKind::Divergence) backend_->reconsider(image, *tape_);
+    if (!tape_->unsuitable.empty()) return {Verdict::Skip, std::string(tape_->unsuitable), {}};
     look.verdict = verdict_of(look.oracle.kind);
     look.reason = look.oracle.reason;
     return look;

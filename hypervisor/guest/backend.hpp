@@ -35,6 +35,9 @@ public:
     virtual const Features& features() const = 0;
     /// Runs the image from its stage's entry and fills `tape` (features included).
     virtual void run(const Image& image, Tape& tape) = 0;
+    /// Asked of the run just made when its tape turns out to be wrong: a backend that finds by further runs that the
+    /// image does not suit it says so in Tape::unsuitable.
+    virtual void reconsider(const Image&, Tape&) {}
     /// Throws this machine away and starts with a new one (new VM, new vCPU; new process where there is one).
     virtual tl::expected<void, Unavailable> refresh() = 0;
 };

@@ -33,6 +33,7 @@ Course::Course(const guest::Image& image, const Selectors& selectors, Child& chi
     const guest::Params& p = image.params;
     for (unsigned n = 0; n < 4; ++n)
         if (p.dr7 >> 2 * n & 3 && (p.dr7 >> (16 + 4 * n) & 3) == 0) code_breakpoints_ |= 1ull << n;
+    other_if_ = ~p.entry_frame.rflags & rflags::if_;
     stale_dr6_ = (p.dr6 ^ dr::dr6_reset) & dr6_causes;
 }
 
@@ -75,9 +76,10 @@ bool Course::begin() {
     for (std::size_t r = 0; r < guest::gpr_count; ++r) regs.*gpr_fields[r] = selectors_.to_linux(p.gpr[r]);
     regs.rip = p.entry_frame.rip;
     regs.rsp = p.entry_frame.rsp;
-    regs.eflags = p.entry_frame.rflags;
+    regs.eflags = p.entry_frame.rflags ^ other_if_;
     regs.cs = image_.mode == guest::Mode::Long64 ? linux_cs : linux_cs32;
     regs.ss = selectors_.ss & 0xFFFF;
+    regs.ds = regs.es = linux_ss;  // null in a 64-bit process, where only 64-bit mode permits it
     return child_.set_registers(regs);
 }
 
@@ -118,7 +120,7 @@ Course::Answer Course::exception(std::uint64_t vector, const Noted& noted, const
               .error = noted.error,
               .rip = regs.rip,
               .cs = selectors_.loaded_to_stage(regs.cs),
-              .rflags = regs.eflags,
+              .rflags = regs.eflags ^ other_if_,
               .rsp = regs.rsp,
               .ss = selectors_.loaded_to_stage(regs.ss),
               .rcx = selectors_.to_stage(regs.rcx),
@@ -224,7 +226,7 @@ void Course::finish(const user_regs_struct& regs) {
     const guest::Params& p = image_.params;
     guest::Final& final = tape_.final;
     for (std::size_t r = 0; r < guest::gpr_count; ++r) final.gpr[r] = selectors_.to_stage(regs.*gpr_fields[r]);
-    final.rflags = regs.eflags;
+    final.rflags = regs.eflags ^ other_if_;
     final.cs = selectors_.loaded_to_stage(regs.cs);
     final.ss = selectors_.loaded_to_stage(regs.ss);
     final.dr6 = dr::dr6_reset;

@@ -50,6 +50,7 @@ private:
     Child& child_;
     guest::Tape& tape_;
     bool left_id_ = false;
+    std::uint64_t other_if_ = 0;          ///< IF where the case has it clear: turned over between tape and process
     std::uint64_t code_breakpoints_ = 0;  ///< bits 3:0: enabled instruction breakpoints
     std::uint64_t stale_dr6_ = 0;         ///< bits that the stage's DR6 may hold beforehand, and Linux's does not
 };

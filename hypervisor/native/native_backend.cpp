@@ -25,8 +25,8 @@ public:
     const guest::Subject& subject() const override { return subject_; }
     const guest::Features& features() const override { return features_; }
     void run(const guest::Image& image, guest::Tape& tape) override;
+    void reconsider(const guest::Image& image, guest::Tape& tape) override;
     tl::expected<void, guest::Unavailable> refresh() override {
-        careful_ = true;
         child_.reset();
         return ready();
     }
@@ -41,9 +41,6 @@ private:
     std::unique_ptr<Child> child_;
     std::unique_ptr<guest::Tape> second_ = std::make_unique<guest::Tape>();
     bool translated_ = false;  ///< the last run's memory or registers held translated selectors
-    /// Programs that load translated selectors run twice (selectors.hpp). From the first refresh on, because that is
-    /// what a divergence is confirmed and shrunk with; for the many that agree it would be lost time.
-    bool careful_ = false;
 };
 
 tl::expected<void, guest::Unavailable> NativeBackend::ready() {
@@ -91,17 +88,24 @@ bool same(const guest::Tape& a, const guest::Tape& b) {
 void NativeBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.unsuitable = why_unsuitable(image);
     if (!tape.unsuitable.empty()) return;
-    switch (selector_use(image)) {
-        case SelectorUse::None: return run(image, no_selectors, tape);
-        case SelectorUse::Unclear: tape.unsuitable = "a value may be a selector of Linux's table"; return;
-        case SelectorUse::Translate: break;
+    Selectors selectors;
+    selectors.use = selector_use(image);
+    if (selectors.use == SelectorUse::Unclear) {
+        tape.unsuitable = "a value may be a selector of Linux's table";
+        return;
     }
-    run(image, first_selectors, tape);
-    if (!careful_ || !translated_ || !tape.unsuitable.empty()) return;
+    run(image, selectors, tape);
+}
+
+/// Programs that load translated selectors run again with others (selectors.hpp); the many that agree with the oracle
+/// have given nothing away.
+void NativeBackend::reconsider(const guest::Image& image, guest::Tape& tape) {
     constexpr std::string_view why = "the program computes with a selector";
+    if (!translated_) return;
     if (computes(image)) tape.unsuitable = why;
-    for (const Selectors& other : other_selectors) {
+    for (Selectors other : other_selectors) {
         if (!tape.unsuitable.empty() || !child_ || !child_->has_other_ss()) return;
+        other.use = selector_use(image);
         run(image, other, *second_);
         if (!same(tape, *second_)) tape.unsuitable = why;
     }

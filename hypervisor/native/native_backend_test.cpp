@@ -204,6 +204,16 @@ TEST_F(Native, ARipOutsideTheProgramEndsTheRun) {
     EXPECT_EQ(tape_->records[0].error & ~tape_->unseen[0].error, 4u);
 }
 
+TEST_F(Native, AClearInterruptFlagStaysClearOnTheTape) {
+    environment().rflags = rflags::fixed1;
+    environment().stack = {{std::nullopt, rflags::fixed1 | rflags::if_}};
+    run({"popf", "icebp"});
+    expect_completed();
+    ASSERT_EQ(tape_->count, 1u);
+    EXPECT_FALSE(tape_->records[0].rflags & rflags::if_);
+    EXPECT_FALSE(tape_->final.rflags & rflags::if_);
+}
+
 TEST_F(Native, WhatLinuxDoesNotPermitIsUnsuitable) {
     const auto unsuitable = [&](std::initializer_list<const char*> ops, auto change) {
         const Environment before = environment();
@@ -219,7 +229,7 @@ TEST_F(Native, WhatLinuxDoesNotPermitIsUnsuitable) {
     EXPECT_TRUE(unsuitable({"out port=0x80 width=1"}, nothing));
     EXPECT_FALSE(unsuitable({"out port=0x88 width=1"}, nothing));
     EXPECT_TRUE(unsuitable({"int3"}, [](Environment& e) { e.gates = Gates::Dpl0; }));
-    EXPECT_TRUE(unsuitable({"nop"}, [](Environment& e) { e.rflags = rflags::fixed1; }));
+    EXPECT_TRUE(unsuitable({"pushf"}, [](Environment& e) { e.rflags = rflags::fixed1; }));
     EXPECT_TRUE(unsuitable({"nop"}, [](Environment& e) { e.rflags |= rflags::iopl; }));
     EXPECT_TRUE(unsuitable({"nop"}, [](Environment& e) { e.dr7.literal = 0x2400; }));
     EXPECT_TRUE(unsuitable({"nop"}, [](Environment& e) {
@@ -230,12 +240,14 @@ TEST_F(Native, WhatLinuxDoesNotPermitIsUnsuitable) {
     EXPECT_TRUE(unsuitable({"nop"}, nothing));
 }
 
-TEST_F(Native, ComputingWithASelectorIsNoticed) {
+TEST_F(Native, ComputingWithASelectorIsFoundOutOnAskingAgain) {
     environment().gpr[0] = {std::nullopt, layout::user_ss};
-    ASSERT_TRUE(backend_->refresh());  // from here on it looks twice
     run({"mov-ss from=rax", "nop"});
+    backend_->reconsider(*image_, *tape_);
     expect_completed();
     run({"mov-ss from=rax", "store at=[0x40000] from=rax width=1", "load to=rbx at=[0x40000] width=1"});
+    expect_completed();
+    backend_->reconsider(*image_, *tape_);
     EXPECT_NE(tape_->unsuitable, "");
 }
 
@@ -264,6 +276,20 @@ TEST_F(Native, BeyondTheLimitOfThirtyTwoBitSegmentsIsUnsuitable) {
     environment().gpr[3] = {std::nullopt, layout::segment_limit + 1ull};
     run({"load to=rax at=[rbx] width=4"});
     EXPECT_NE(tape_->unsuitable, "");
+}
+
+TEST_F(Native, NumbersThatLookLikeSelectorsStayNumbers) {
+    environment().gpr[3] = {std::nullopt, layout::user_cs};
+    environment().gpr[5] = {std::nullopt, 0x33};
+    environment().gpr[0] = {std::nullopt, layout::user_ss};
+    run({"nop"});
+    expect_completed();
+    EXPECT_EQ(tape_->final.gpr[3], layout::user_cs);
+    EXPECT_EQ(tape_->final.gpr[5], 0x33u);
+    environment().gpr[5] = {};
+    run({"mov-ss from=rax"});
+    expect_completed();
+    EXPECT_EQ(tape_->final.gpr[3], layout::user_cs);
 }
 
 TEST_F(Native, AProgramThatNeverEndsIsAHang) {

@@ -48,13 +48,15 @@ SelectorUse selector_use(const guest::Image& image) {
     for (unsigned i = 0; i < image.op_count; ++i)
         if (const unsigned at = immediate(image, i)) number(read(image, at));
     for (unsigned i = 0; i < image.stack_count; ++i) unclear |= may_be_misread(image.stack[i]);
-    return unclear ? SelectorUse::Unclear : SelectorUse::Translate;
+    if (unclear) return SelectorUse::Unclear;
+    return returns ? SelectorUse::StackCode : SelectorUse::Stack;
 }
 
 bool computes(const guest::Image& image) {
     bool on_stack = false;
     for (unsigned i = 0; i < image.stack_count; ++i)
-        on_stack |= first_selectors.on_stack_to_linux(image.stack[i]) != image.stack[i];
+        on_stack |= image.stack[i] == layout::user_ss || image.stack[i] == layout::user_cs ||
+                    image.stack[i] == layout::user_cs32;
     for (unsigned i = 0; i < image.op_count; ++i) {
         const Opcode op = opcode_at(image, image.op_offset[i]);
         const bool two_operands = (op.code < 0x40 && (op.code & 7) < 4) || (op.code & 0xFFFE) == 0x0FB0;

@@ -14,23 +14,31 @@
 
 namespace faultline::native {
 
-/// What stands for the stage's user selectors; the low 16 bits are what is loaded. Values in registers, immediates and
-/// on the stack are taken for user_ss, those on the stack for user_cs and user_cs32 too: IRET finds them nowhere else.
+/// What of a program's values are selectors.
+enum class SelectorUse : std::uint8_t {
+    None,       ///< nothing: it loads no segment register
+    Stack,      ///< user_ss: it loads SS
+    StackCode,  ///< the code segments' on the stack too: it returns with IRET, which finds them nowhere else
+    Unclear,    ///< one of its values may be a selector that the two tables do not agree on
+};
+SelectorUse selector_use(const guest::Image& image);
+
+/// What stands for the stage's user selectors; the low 16 bits are what is loaded.
 struct Selectors {
-    std::uint64_t ss, cs, cs32;
-    bool of_values = true;  ///< false: values are numbers
+    std::uint64_t ss = linux_ss, cs = linux_cs, cs32 = linux_cs32;
+    SelectorUse use = SelectorUse::None;
 
     std::uint64_t to_linux(std::uint64_t value) const {
-        return of_values && value == guest::layout::user_ss ? ss : value;
+        return use != SelectorUse::None && value == guest::layout::user_ss ? ss : value;
     }
     std::uint64_t on_stack_to_linux(std::uint64_t value) const {
-        if (of_values && value == guest::layout::user_cs) return cs;
-        if (of_values && value == guest::layout::user_cs32) return cs32;
-        return to_linux(value);
+        if (use != SelectorUse::StackCode) return to_linux(value);
+        if (value == guest::layout::user_cs) return cs;
+        return value == guest::layout::user_cs32 ? cs32 : to_linux(value);
     }
     std::uint64_t to_stage(std::uint64_t value) const {
-        if (!of_values) return value;
-        if (value == ss) return guest::layout::user_ss;
+        if (use != SelectorUse::None && value == ss) return guest::layout::user_ss;
+        if (use != SelectorUse::StackCode) return value;
         if (value == cs) return guest::layout::user_cs;
         return value == cs32 ? guest::layout::user_cs32 : value;
     }
@@ -41,20 +49,11 @@ struct Selectors {
         return value == linux_cs32 ? guest::layout::user_cs32 : value;
     }
 };
-/// For programs that load none: only CS and SS themselves are translated.
-inline constexpr Selectors no_selectors{linux_ss, linux_cs, linux_cs32, false};
-inline constexpr Selectors first_selectors{linux_ss, linux_cs, linux_cs32};
+/// Other ones that do for the same loads.
 inline constexpr std::array<Selectors, 2> other_selectors{{
     {0x5A5A'0000u | other_ss[0], 0x5A5A'0000 | linux_cs, 0x5A5A'0000 | linux_cs32},
     {0x0D0D'0000u | other_ss[1], 0x0D0D'0000 | linux_cs, 0x0D0D'0000 | linux_cs32},
 }};
-
-enum class SelectorUse : std::uint8_t {
-    None,       ///< the program loads no segment register: its values are numbers
-    Translate,  ///< it does: values are translated
-    Unclear,    ///< a value may be a selector that the two tables do not agree on
-};
-SelectorUse selector_use(const guest::Image& image);
 
 /// Whether an op of the program computes with what may be a selector: arithmetic on memory while the stack holds one,
 /// or with a register that does. Its flags may tell the stage's selector from all of the others at once.

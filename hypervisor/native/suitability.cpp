@@ -53,6 +53,12 @@ bool loads_other_segment(const Opcode& op) {
     }
 }
 
+bool pushes_flags(const guest::Image& image) {
+    for (unsigned i = 0; i < image.op_count; ++i)
+        if (opcode_at(image, image.op_offset[i]).code == 0x9C) return true;
+    return false;
+}
+
 }  // namespace
 
 std::uint64_t enabled_breakpoints(std::uint64_t dr7) {
@@ -97,7 +103,8 @@ std::string_view why_unsuitable(const guest::Image& image) {
     if (p.reload && (p.cr0 ^ image.stage->cr0) & ~guest::cr0_am) return "CR0 is the host's";
     if ((p.entry_frame.cs & 3) != 3) return "a traced process runs at CPL 3";
     if (p.entry_frame.rflags & rflags::iopl) return "IOPL is 0 in a traced process";
-    if (!(p.entry_frame.rflags & rflags::if_)) return "IF is 1 in a traced process";
+    if (!(p.entry_frame.rflags & rflags::if_) && pushes_flags(image))
+        return "IF is 1 in a traced process, and the program looks at it";
     if (p.entry_frame.rflags & ~settable) return "Linux does not set these RFLAGS for a traced process";
     if (p.use_debugctl) return "DEBUGCTL is not a traced process's to set";
     if (p.dr7 & guest::dr::dr7_gd) return "Linux does not set DR7.GD for a traced process";
