@@ -89,8 +89,15 @@ bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery d
 }
 
 bool Machine::deliver(Fault event, Delivery delivery, std::uint64_t return_rip, std::uint64_t pushed_rflags) {
+    constexpr unsigned most_faults = 64;  // far more than any chain that ends
+    unsigned faults = 0;
     while (!enter_handler(event.vector, event.error, delivery, return_rip, pushed_rflags)) {
         if (attention & stopped) return false;  // a task switch to what the machine does not have
+        // #AC is benign: one that meets itself in its delivery does so for ever.
+        if (++faults > most_faults) {
+            stop(Exit::StepLimit);
+            return false;
+        }
         const bool exception = delivery == Delivery::Exception;
         if (exception && event.vector == vector::df) {
             stop(Exit::Shutdown);

@@ -291,6 +291,19 @@ TEST_F(Legacy, AHandlerAtCpl3OnAMisalignedStackIsAnAlignmentCheck) {
     EXPECT_EQ(t.slot(0), 0u);
 }
 
+TEST_F(Legacy, AnAlignmentCheckThatMeetsItselfGoesOnForEver) {
+    // Benign after benign is no #DF: "#DF—Double-Fault Exception (Vector 8)".
+    cpu.cr0 |= cr0::am;
+    for (const unsigned vector : {6u, 17u}) t.gate(vector, s::conforming, M::interrupt_gate);
+    t.legacy_cpl3();
+    t.set_rflags(rflags::ac);
+    cpu.r[rsp] -= 2;
+    t.code({0x0F, 0x0B});
+    t.step_from(place::code);
+    EXPECT_EQ(t.last_exit, Exit::StepLimit);
+    EXPECT_EQ(cpu.rip, place::code);
+}
+
 TEST_F(Legacy, TablesThatEndWithTheEntryAreLongEnough) {
     cpu.idt_limit = 0x107;
     cpu.tr.limit = 9;
@@ -322,8 +335,8 @@ TEST_F(Legacy, BoundComparesSignedAndIsAFaultThatIgnoresDpl) {
     struct Row {
         std::int32_t index, lower, upper;
         bool inside;
-    } constexpr rows[] = {{0, 0, 0, true},    {-1, 0, 5, false},   {6, 0, 5, false}, {5, 0, 5, true},
-                          {-3, -3, -1, true}, {-4, -3, -1, false}, {0, 1, -1, false}};
+    } constexpr rows[] = {{0, 0, 0, true},    {-1, 0, 5, false},   {6, 0, 5, false},  {5, 0, 5, true},
+                          {-3, -3, -1, true}, {-4, -3, -1, false}, {0, 1, -1, false}, {0, -1, 1, true}};
     t.code({0x62, 0x05, 0x00, 0x00, 0x04, 0x00});  // bound eax, [40000h]
     for (const Row& row : rows) {
         t.legacy_cpl3();
