@@ -35,6 +35,10 @@ cs = "0x8"
 tf = false
 rf = true
 dr6 = "0xffff0ff1"
+handler-if = false
+handler-nt = false
+handler-ss = "0x10"
+frame = "0x31ed8"
 
 [[expect]]
 vector = 0x20
@@ -63,6 +67,9 @@ struct CaseFileTest : testing::Test {
                            .cs = 8,
                            .rflags = rflags::rf | rflags::fixed1,
                            .dr6 = 0xffff0ff1,
+                           .handler_flags = rflags::fixed1 | rflags::tf,
+                           .handler_ss = layout::kernel_ss,
+                           .frame = layout::stack_top - 40,
                            .complete = 1};
         tape.final.gpr[0] = 0x1234;
         tape.final.dr[0] = 0x40010;
@@ -106,6 +113,10 @@ TEST_F(CaseFileTest, EveryFieldGivenIsCompared) {
     EXPECT_EQ(difference([](T& t) { t.records[0].rflags &= ~rflags::rf; }), "record 0: rf: expected true, found false");
     EXPECT_EQ(difference([](T& t) { t.records[0].dr6 = not_recorded; }),
               "record 0: dr6: expected 0xffff0ff1, found nothing recorded");
+    EXPECT_EQ(difference([](T& t) { t.records[0].handler_flags |= rflags::nt; }),
+              "record 0: handler-nt: expected false, found true");
+    EXPECT_EQ(difference([](T& t) { t.records[0].handler_ss = 0; }), "record 0: handler-ss: expected 0x10, found 0");
+    EXPECT_EQ(difference([](T& t) { t.records[0].frame += 8; }), "record 0: frame: expected 0x31ed8, found 0x31ee0");
     EXPECT_EQ(difference([](T& t) { t.final.gpr[0] = 0; }), "final: rax: expected 0x1234, found 0");
     EXPECT_EQ(difference([](T& t) { t.final.dr[0] = 0; }), "final: dr0: expected 0x40010, found 0");
     EXPECT_EQ(difference([](T& t) { t.final.cr4 = cr4_de; }), "final: de: expected false, found true");
@@ -121,6 +132,21 @@ TEST_F(CaseFileTest, WhatIsNotGivenIsNotCompared) {
     tape.records[0].rflags |= rflags::if_;
     tape.final.gpr[1] = 7;
     EXPECT_EQ(differences(), std::vector<std::string>{});
+}
+
+TEST(CaseFile, ARealModeRipIsComparedAsALinearAddress) {
+    const auto file = parse_case_file(
+        "mode = \"real16\"\nops = [\"nop\", \"nop\"]\n[[expect]]\nvector = 1\nrip = \"op1\"\n", "file.toml");
+    ASSERT_TRUE(file) << file.error().text();
+    Image image;
+    ASSERT_TRUE(assemble(file->subject_case, image));
+    Tape tape;
+    tape.outcome = Outcome::Completed;
+    tape.count = 1;
+    tape.records[0] = {.vector = 1, .rip = 1, .cs = layout::real_cs};
+    EXPECT_EQ(mismatches(*file->expectation, image, tape), std::vector<std::string>{});
+    tape.records[0].cs -= 1;
+    EXPECT_EQ(mismatches(*file->expectation, image, tape).size(), 1u);
 }
 
 TEST_F(CaseFileTest, ARecordOfTheOtherVendorIsNotExpected) {
