@@ -36,6 +36,50 @@ TEST(Judge, ARunThatTheSubjectGivesUpIsAnOutcomeDivergence) {
     EXPECT_EQ(p.verdict().divergences.front().op_index, 1);
 }
 
+// --- Tapes through another kernel ----------------------------------------------------------------------------------
+
+struct StoppedOnce : Program {
+    StoppedOnce()
+        : Program({"nop", "nop", "nop"}, [](Environment& e) {
+              e.dr[0].op = OpRef{1};
+              e.dr7.literal = 0x402;
+          }) {
+        db(at(1), base, 0xFFFF0FF1, 0x402);
+        tape.final.dr6 = 0xFFFF0FF0;
+    }
+    std::uint32_t decisive(std::string_view rule) {
+        RuleUse use;
+        EXPECT_EQ(verdict(&use).kind, VerdictKind::Pass);
+        const auto rules = catalogue();
+        const auto found = std::ranges::find(rules, rule, &RuleInfo::id);
+        return use.decisive[static_cast<std::size_t>(found - rules.begin())];
+    }
+};
+
+TEST(Judge, WhatATapeDoesNotShowIsNotHeldAgainstIt) {
+    StoppedOnce p;
+    EXPECT_PASS(p);
+    p.tape.records[0].rflags |= rf;
+    p.tape.records[0].dr7 = 0x702;
+    p.tape.final.dr6 = p.tape.final.dr7 = 0;
+    p.tape.through_kernel = true;
+    p.tape.unseen[0] = {.rflags = rf, .dr7 = ~0ull};
+    EXPECT_PASS(p);
+    p.tape.unseen[0] = {.dr7 = ~0ull};
+    EXPECT_SIGNATURE(p, "DBG-040/code-hit/bare-long64-cpl0/rf=1");
+    p.tape.unseen[0] = {.rflags = rf, .dr7 = ~0ull};
+    p.tape.records[0].dr6 = 0xFFFF0FF0;
+    EXPECT_NE(p.signature(), "pass");
+}
+
+TEST(Judge, WhatATapeDoesNotShowWitnessesNothing) {
+    StoppedOnce p;
+    EXPECT_EQ(p.decisive("DBG-040"), 1u);
+    p.tape.through_kernel = true;
+    p.tape.unseen[0] = {.rflags = rf};
+    EXPECT_EQ(p.decisive("DBG-040"), 0u);
+}
+
 // --- Faults, HLT, endings -------------------------------------------------------------------------------------
 
 TEST(Judge, APageFaultShowsItsAddressAndError) {
