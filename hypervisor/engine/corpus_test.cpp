@@ -65,17 +65,17 @@ TEST(Corpus, EveryHistoryCasePassesAndFailsWithItsQuirk) {
             EXPECT_TRUE(shown.contains(info.name)) << info.name << ": a real bug without a case in corpora/history";
 }
 
-/// Every case of the conformance corpus, by file name: whether the machine with this quirk gives its tape.
+/// Every case of the debug conformance corpus, by file name: whether the machine with this quirk gives its tape.
 std::set<std::string> failing(Quirk quirk) {
     std::set<std::string> names;
     const auto backend = make_engine_backend({quirk});
-    for_each_corpus_case("conformance", [&](const std::string& name, const guest::CaseFile& file) {
+    for_each_corpus_case("conformance/debug", [&](const std::string& name, const guest::CaseFile& file) {
         if (!corpus_mismatches(*backend, file).empty()) names.insert(name);
     });
     return names;
 }
 
-/// The hooks restate parts of the machine. One that fires only where the corpus never goes (a #DF) shows that they
+/// The hooks restate parts of the machine. One that fires only where these cases never go (a #DF) shows that they
 /// restate them right.
 TEST(Corpus, GivesItsTapesWithQuirksThatDoNotComeIntoPlay) {
     for (const Quirk quirk : {Quirk::page_fault_pair_in_series, Quirk::contributory_pair_in_series})
