@@ -2,6 +2,7 @@
 #include <array>
 
 #include "oracle/chapters/debug/formal.hpp"
+#include "oracle/chapters/exceptions/formal.hpp"
 #include "oracle/proof/prover.hpp"
 
 namespace faultline::oracle::proof {
@@ -10,7 +11,7 @@ namespace {
 template <class Formal>
 constexpr Chapter chapter = {Formal::name, [](const Options& options) { return Prover<Formal>(options).prove(); }};
 
-constexpr std::array all = {chapter<debug::Formal>};
+constexpr std::array all = {chapter<debug::Formal>, chapter<exceptions::Formal>};
 
 }  // namespace
 

@@ -411,6 +411,7 @@ private:
     }
     void fail(Claim claim, std::string what, std::string text) {
         const std::scoped_lock lock(mutex_);
+        if (options_.progress) options_.progress(fmt::format("{}: FAILED: {}", Formal::name, what));
         result_.failures.push_back({claim, std::move(what), std::move(text)});
     }
     bool is_alive(std::string_view id) {

@@ -54,10 +54,10 @@ public:
     std::pair<P, S> situation() {
         P p{};
         S s{};
-        const std::uint64_t weighted[] = {kind::ordinary, kind::ordinary, kind::rep,   kind::rep,     kind::mov_dr,
-                                          kind::mov_dr,   kind::load_ss,  kind::sti,   kind::popf,    kind::iret,
-                                          kind::sysret,   kind::syscall,  kind::int_n, kind::int3,    kind::icebp,
-                                          kind::hlt,      kind::boundary, kind::wake,  kind::ordinary};
+        const std::uint64_t weighted[] = {kind::ordinary, kind::ordinary, kind::rep,   kind::rep,        kind::mov_dr,
+                                          kind::mov_dr,   kind::load_ss,  kind::sti,   kind::popf,       kind::iret,
+                                          kind::sysret,   kind::syscall,  kind::int_n, kind::int3,       kind::icebp,
+                                          kind::hlt,      kind::boundary, kind::wake,  kind::task_switch};
         s.kind = weighted[below(std::size(weighted))];
         s.rip = 0x20000;
         s.next = s.rip + below(4) * 4;
@@ -98,9 +98,11 @@ public:
         if (s.kind == kind::rep && !s.last) s.next = s.rip;
         if (s.kind != kind::rep) s.last = true, s.continues = false;
         if (s.continues) p.shadow = false, p.rf = false;
-        if (s.kind != kind::iret) s.rf_after = false;
+        s.task_trap = s.kind == kind::task_switch && chance(40);
+        if (s.kind != kind::iret && s.kind != kind::task_switch) s.rf_after = false;
         if (s.kind == kind::icebp || s.kind == kind::mov_dr || s.kind >= kind::boundary) s.faults = false;
-        if (s.kind != kind::ordinary && s.kind != kind::iret && s.kind != kind::sysret && s.kind != kind::syscall)
+        if (s.kind != kind::ordinary && s.kind != kind::iret && s.kind != kind::sysret && s.kind != kind::syscall &&
+            s.kind != kind::task_switch)
             s.branch = false;
         if (s.kind == kind::boundary)
             p.shadow = p.tf = p.rf = s.tf_after = false, s.next = s.rip, s.debugctl_after = p.debugctl;
@@ -128,7 +130,7 @@ public:
                 case 4: r.rf = !r.rf; break;
                 case 5: r.tf = !r.tf; break;
                 case 6: r.dr6 ^= of(1, 2, 4, 8, 0x2000, 0x4000, 0x8000, 0x800, 0x10000, 1ull << below(34)); break;
-                case 7: r.dr7 ^= 1ull << below(34); break;
+                case 7: r.dr7 ^= chance(20) ? 0x100 : 1ull << below(34); break;
                 case 8: r.debugctl ^= 1 + below(3); break;
                 case 9: r.dr_value = of(p.dr6, p.dr7, 0, s.dr_value, p.dr1); break;
                 case 10:

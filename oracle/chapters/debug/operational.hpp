@@ -68,6 +68,7 @@ public:
             case kind::int3: return deliver(false, pre_.rf && !pre_.intel && may(Alternative::Xcp006));
             case kind::icebp: return icebp();
             case kind::load_ss: return load_ss();
+            case kind::task_switch: return task_switch();
             default: return complete();
         }
     }
@@ -306,6 +307,17 @@ private:
         });
     }
 
+    /// The new task starts without the old one's local breakpoints; whether LE goes with them, nobody says.
+    void task_switch() {
+        constexpr std::uint64_t local = 0x55, exact = 0x100;
+        found_dr7_ = pre_.dr7 & ~local;
+        complete();
+        if (out_.decide((found_dr7_ & exact) != 0 && may(Alternative::Exe052))) {
+            found_dr7_ = found_dr7_ & ~exact;
+            complete();
+        }
+    }
+
     /// Whether a step trap is due, and whether the other answer is right as well.
     struct Step {
         Bool due, other;
@@ -320,6 +332,7 @@ private:
             case kind::hlt: return {due, due && may(Alternative::Exe030)};
             case kind::sysret:
                 return {due, pre_.tf != stim_.tf_after && counts && (pre_.tf || !pre_.amd) && may(Alternative::Exe029)};
+            case kind::task_switch: return {due, (pre_.tf || stim_.tf_after) && counts && may(Alternative::Exe054)};
             case kind::ordinary: {
                 const Bool toggled = ((stim_.debugctl_after ^ pre_.debugctl) & btf_bit) != 0;
                 return {due, pre_.tf && toggled && !stim_.branch && may(Alternative::Exe031)};
@@ -343,7 +356,8 @@ private:
         return fetched;
     }
     void trap(bool stepped, const Mask& met, const Mask& possibly, const Mask& late) {
-        Outcome o = db(event::trap, found_dr6_, met, possibly, stepped ? dr6_bs : 0);
+        Outcome o =
+            db(event::trap, found_dr6_, met, possibly, only_if(stim_.task_trap, dr6_bt) | (stepped ? dr6_bs : 0));
         after_op(o.response);
         if (kind_ == kind::rep) o.response.rf = o.response.rf || !stim_.last;
         o.response.held = late;
@@ -370,9 +384,10 @@ private:
                 const Bool waits = kind_ == kind::hlt ? !as_due : Bool(false);
                 out_.each_subset(deferrable, all_four, [&](const Mask& late) {
                     const Mask now = all & ~late;
-                    out_.when((Bool(stepped) || now != 0) && !waits, [&] { trap(stepped, now, shown & ~late, late); });
+                    out_.when((Bool(stepped) || now != 0 || stim_.task_trap) && !waits,
+                              [&] { trap(stepped, now, shown & ~late, late); });
                     if (stepped) return;
-                    out_.when(now == 0, [&] {
+                    out_.when(now == 0 && !stim_.task_trap, [&] {
                         for (unsigned n = 0; n < 4; ++n)
                             out_.when(!waits && in(optional & ~late, n),
                                       [&] { trap(false, 1ull << n, shown & ~late, late); });

@@ -49,12 +49,14 @@ enum class Alternative : std::uint8_t {
     Exe038,
     Dbg026,
     Xcp006,
+    Exe052,
+    Exe054,
     Count
 };
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Alternative::Count)> alternative_ids = {
-    "DBG-015", "DBG-017", "XCP-170", "DBG-036", "EXE-010", "DBG-032", "EXE-039", "EXE-040",
-    "DBG-087", "EXE-032", "EXE-033", "EXE-013", "EXE-014", "EXE-029", "EXE-030", "EXE-031",
-    "DBG-055", "DBG-056", "DBG-095", "DBG-084", "EXE-038", "DBG-026", "XCP-006"};
+    "DBG-015", "DBG-017", "XCP-170", "DBG-036", "EXE-010", "DBG-032", "EXE-039", "EXE-040", "DBG-087",
+    "EXE-032", "EXE-033", "EXE-013", "EXE-014", "EXE-029", "EXE-030", "EXE-031", "DBG-055", "DBG-056",
+    "DBG-095", "DBG-084", "EXE-038", "DBG-026", "XCP-006", "EXE-052", "EXE-054"};
 
 /// Fills `out` with what is right; never empty for a valid stimulus. `without` leaves one alternative out (tests).
 void outcomes(const Pre<Judging>& pre, const Stimulus<Judging>& stim, Outcomes& out,

@@ -61,6 +61,7 @@ struct Stimulus {
                              (Bool, faults), (Bits, vector),
                              (Bits, error),  // the op's own exception; vector also of int_n, wake
                              (Bool, tf_after), (Bool, rf_after), (Bits, debugctl_after),
+                             (Bool, task_trap),   // kind task_switch: T of the new TSS
                              (Bool, last),        // kind rep: no iteration remains
                              (Bool, continues));  // kind rep: the iteration before ended without an exception
 };

@@ -11,6 +11,7 @@
 #include "oracle/chapters/debug/rules/registers.hpp"
 #include "oracle/chapters/debug/rules/shadow.hpp"
 #include "oracle/chapters/debug/rules/single_step.hpp"
+#include "oracle/chapters/debug/rules/task_switch.hpp"
 
 namespace faultline::oracle::debug {
 
@@ -30,6 +31,8 @@ inline constexpr auto rules = boost::hana::tuple_t<
     // single step
     Dbg051, Dbg060, Dbg061, Dbg064, Dbg090, Exe041, Dbg058, Dbg059, Dbg081, Xcp102, Dbg052, Exe048, Dbg089, Exe013,
     Exe014, Exe029, Exe030, Exe031,
+    // task switch
+    Dbg078, Dbg080, Exe051, Exe052, Exe053, Exe054,
     // #DB delivery
     Dbg054, Dbg050, Dbg073, Dbg074, Dbg053, Exe016, Exe017, Exe018, Exe019, Exe020, Exe021, Dbg077, Dbg027, Exe022,
     Exe023, Dbg082, Exe043, Dbg055, Dbg056, Dbg095, Dbg084, Exe038,

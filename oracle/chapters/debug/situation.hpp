@@ -132,6 +132,10 @@ typename D::Bool starts(const Stimulus<D>& stim) {
     return executes(stim) && !stim.continues;
 }
 template <class D>
+typename D::Bool switches_task(const Stimulus<D>& stim) {
+    return is(stim, kind::task_switch);
+}
+template <class D>
 typename D::Bool vendor_known(const Pre<D>& pre) {
     return pre.amd || pre.intel;
 }
@@ -272,8 +276,11 @@ typename D::Bool valid(const Pre<D>& pre, const Stimulus<D>& stim) {
            implies(pre.held != 0, pre.shadow || is(stim, kind::rep) || is(stim, kind::boundary)) &&
            implies(has(pre.held, dr::dr6_bs), is(stim, kind::boundary)) &&
            !any_register([&](unsigned n) { return held(pre, n) && (!enabled(pre, n) || rw_is(pre, n, 0)); }) &&
-           implies(is(stim, kind::icebp), !stim.faults) && implies(stim.rf_after, is(stim, kind::iret)) &&
-           implies(stim.branch, is(stim, kind::ordinary) || is(stim, kind::iret) || stepped_by_tf_after(stim)) &&
+           implies(is(stim, kind::icebp), !stim.faults) &&
+           implies(stim.rf_after, is(stim, kind::iret) || switches_task(stim)) &&
+           implies(stim.branch, is(stim, kind::ordinary) || is(stim, kind::iret) || switches_task(stim) ||
+                                    stepped_by_tf_after(stim)) &&
+           implies(stim.task_trap, switches_task(stim)) &&
            implies(is(stim, kind::boundary), pre.held != 0 && !pre.shadow && !pre.tf && !pre.rf && !stim.tf_after &&
                                                  !stim.rf_after && stim.next == stim.rip && !stim.faults &&
                                                  stim.debugctl_after == pre.debugctl) &&

@@ -78,6 +78,7 @@ Stimulus<Judging> stimulus_of(const guest::State& state, const Carried& carried,
     stim.tf_after = effect.rflags & guest::rflags::tf;
     stim.rf_after = effect.rflags & guest::rflags::rf;
     stim.debugctl_after = effect.debugctl & stepping_controls;
+    stim.task_trap = effect.task_trap;
     return stim;
 }
 

@@ -6,6 +6,7 @@
 #include "oracle/chapters/debug/rules/access_breakpoints.hpp"
 #include "oracle/chapters/debug/rules/code_breakpoints.hpp"
 #include "oracle/chapters/debug/rules/single_step.hpp"
+#include "oracle/chapters/debug/rules/task_switch.hpp"
 
 namespace faultline::oracle::debug {
 
@@ -85,7 +86,10 @@ struct Exe017 : RuleBase {
         arch("EXE-017", "DR6.BT is set by a task switch only", APM2 "Debug-Status Register (DR6)");
     static constexpr Aspect aspect = Aspect::Dr6;
     FAULTLINE_APPLIES { return pre.cpl == pre.cpl; }
-    FAULTLINE_ALLOWS { return implies(is_db(r), !has(r.dr6 & ~dr6_found(pre, stim, r), dr::dr6_bt)); }
+    FAULTLINE_ALLOWS {
+        return implies(is_db(r) && !(stim.task_trap && r.event == event::trap),
+                       !has(r.dr6 & ~dr6_found(pre, stim, r), dr::dr6_bt));
+    }
 };
 
 struct Exe018 : RuleBase {
@@ -149,7 +153,10 @@ struct Exe022 : RuleBase {
         arch("EXE-022", "Events leave DR7 alone, but for GD", APM2 "Debug-Control Register (DR7)");
     static constexpr Aspect aspect = Aspect::Dr7;
     FAULTLINE_APPLIES { return pre.cpl == pre.cpl; }
-    FAULTLINE_ALLOWS { return implies(!(writes_dr7(pre, stim) && executed(r)), !has(r.dr7 ^ pre.dr7, ~dr::dr7_gd)); }
+    FAULTLINE_ALLOWS {
+        return implies(!((writes_dr7(pre, stim) || switches_task(stim)) && executed(r)),
+                       !has(r.dr7 ^ pre.dr7, ~dr::dr7_gd));
+    }
 };
 
 struct Exe023 : RuleBase {
@@ -225,7 +232,8 @@ struct Dbg095 : RulePerRegister {
             value = ite(is(stim, kind::mov_dr) && stim.dr_write && stim.dr_number == number, stim.dr_value, value);
         };
         load(after.dr0, 0), load(after.dr1, 1), load(after.dr2, 2), load(after.dr3, 3);
-        after.dr7 = ite(writes_dr7(pre, stim), stim.dr_value, pre.dr7);
+        after.dr7 =
+            ite(writes_dr7(pre, stim), stim.dr_value, ite(switches_task(stim), pre.dr7 & ~local_enables, pre.dr7));
         Stimulus<D> following = stim;
         following.rip = stim.next;
         return runs(pre, stim) && enabled(after, n) &&

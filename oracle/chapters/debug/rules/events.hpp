@@ -5,6 +5,7 @@
 #include "oracle/chapters/debug/rules/access.hpp"
 #include "oracle/chapters/debug/rules/registers.hpp"
 #include "oracle/chapters/debug/rules/single_step.hpp"
+#include "oracle/chapters/debug/rules/task_switch.hpp"
 
 namespace faultline::oracle::debug {
 
@@ -63,7 +64,7 @@ struct Exe028 : RuleBase {
         arch("EXE-028", "An instruction that completes leaves RF = 0, and a trap pushes that",
              APM2 "Instruction Breakpoints");
     static constexpr Aspect aspect = Aspect::Rf;
-    FAULTLINE_APPLIES { return !is(stim, kind::iret) && !is(stim, kind::popf); }
+    FAULTLINE_APPLIES { return !is(stim, kind::iret) && !is(stim, kind::popf) && !switches_task(stim); }
     FAULTLINE_ALLOWS {
         return implies(r.event == event::none || (r.event == event::trap && (!is(stim, kind::rep) || stim.last)),
                        !r.rf);
@@ -208,7 +209,7 @@ struct Exe009 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXE-009", "A debug trap follows an instruction only for a cause it reports", APM2 "Using Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return runs(pre, stim) && !step(pre, stim); }
+    FAULTLINE_APPLIES { return runs(pre, stim) && !step(pre, stim) && !stim.task_trap; }
     /// Whether DR6.BS may be what it reports, the rules of single stepping say.
     FAULTLINE_ALLOWS {
         return implies(r.event == event::trap, reports_breakpoint(pre, stim, r) || sets_bs(pre, stim, r));
@@ -221,8 +222,9 @@ struct Exe050 : RuleBase {
              APM2 "Using Breakpoints");
     static constexpr Aspect aspect = Aspect::Presence;
     FAULTLINE_APPLIES {
-        return step(pre, stim) &&
-               ((is(stim, kind::rep) && !stim.last) || Exe029::applies(pre, stim, n) || Exe031::applies(pre, stim, n));
+        return step(pre, stim) && !stim.task_trap &&
+               ((is(stim, kind::rep) && !stim.last) || Exe029::applies(pre, stim, n) || Exe031::applies(pre, stim, n) ||
+                switches_task(stim));
     }
     FAULTLINE_ALLOWS {
         return implies(r.event == event::trap, has(r.dr6, dr::dr6_bs) || reports_breakpoint(pre, stim, r));
