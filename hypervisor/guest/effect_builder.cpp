@@ -64,8 +64,8 @@ std::uint8_t initial_byte(const Image& image, std::uint64_t address) {
     const unsigned slot = image.stack_slot_bytes();
     if (const auto offset = address - image.initial_stack(); offset < std::uint64_t{slot} * image.stack_count)
         return static_cast<std::uint8_t>(image.stack[offset / slot] >> 8 * (offset % slot));
-    if (address - layout::stack_bottom < 2 * layout::page) return 0;
-    return layout::initial_data(address);
+    if (const auto byte = image.entry_frame_byte(address)) return *byte;
+    return address < image.stage->memory.size() ? image.stage->memory[address] : 0;  // in real16 holes are memory too
 }
 
 /// ZF, SF and PF of a result of `bytes` bytes.
