@@ -25,7 +25,7 @@ struct Xcp132 : RuleBase {
 struct Xcp172 : RuleBase {
     static constexpr RuleInfo info =
         arch("XCP-172", "A port that neither IOPL nor the I/O permission bitmap allows raises #GP",
-             SDM2 "IN—Input from Port");
+             SDM2_2024 "IN—Input from Port");
     static constexpr Aspect aspect = Aspect::Vector;
     FAULTLINE_APPLIES { return raising(stim, cause::io_permission); }
     FAULTLINE_ALLOWS { return raises(r, vec::gp); }
@@ -66,9 +66,9 @@ struct Xcp088 : RuleBase {
 };
 
 struct Xcp146 : RuleBase {
-    static constexpr RuleInfo info = arch(
-        "XCP-146", "Limit and canonical checks come before alignment and paging",
-        SDM3 "Memory Management Overview: segmentation forms the linear address that paging translates");
+    static constexpr RuleInfo info =
+        arch("XCP-146", "Limit and canonical checks come before alignment and paging",
+             SDM3 "Memory Management Overview: segmentation forms the linear address that paging translates");
     static constexpr Aspect aspect = Aspect::Vector;
     FAULTLINE_APPLIES { return raising(stim, cause::access) && stim.out_of_range && (stim.misaligned || stim.page); }
     FAULTLINE_ALLOWS { return (stim.stack && raises(r, vec::ss)) || (!stim.stack && raises(r, vec::gp)); }
@@ -120,7 +120,7 @@ struct Xcp159 : RuleBase {
 struct Xcp145 : RuleBase {
     static constexpr RuleInfo info =
         arch("XCP-145", "A near branch beyond the limit of CS, or to an address that is not canonical, raises #GP",
-             SDM2 "JMP—Jump, CALL—Call Procedure");
+             SDM2_2024 "JMP—Jump, CALL—Call Procedure");
     static constexpr Aspect aspect = Aspect::Vector;
     FAULTLINE_APPLIES { return raising(stim, cause::branch_target); }
     FAULTLINE_ALLOWS { return raises(r, vec::gp); }
@@ -187,7 +187,7 @@ struct Xcp180 : RuleBase {
 struct Xcp117 : RuleBase {
     static constexpr RuleInfo info =
         free("XCP-117", "IRET may report an absent SS as #NP",
-             SDM2 "IRET/IRETD—Interrupt Return (#NP: \"If the return code or stack segment is not present\")");
+             SDM2_2024 "IRET/IRETD—Interrupt Return (#NP: \"If the return code or stack segment is not present\")");
     using excepts = Excepts<Xcp180>;
     FAULTLINE_APPLIES { return raising(stim, cause::absent_selector) && stim.stack && stim.iret; }
     FAULTLINE_ALLOWS { return raises(r, vec::np); }
@@ -204,7 +204,7 @@ struct Xcp182 : RuleBase {
 
 struct Xcp111 : RuleBase {
     static constexpr RuleInfo info =
-        arch("XCP-111", "IRET with NT = 1 in long mode raises #GP", SDM2 "IRET/IRETD—Interrupt Return");
+        arch("XCP-111", "IRET with NT = 1 in long mode raises #GP", SDM2_2024 "IRET/IRETD—Interrupt Return");
     static constexpr Aspect aspect = Aspect::Vector;
     FAULTLINE_APPLIES { return raising(stim, cause::nested_task); }
     FAULTLINE_ALLOWS { return raises(r, vec::gp); }
