@@ -1,5 +1,6 @@
-// Hardware task switches: the debug trap that the new TSS asks for, and what becomes of local breakpoints. AMD APM vol
-// 2, "Task Breakpoints" and "Debug-Control Register (DR7)"; Intel SDM vol 3, "Task-Switch Exception Condition".
+// Hardware task switches: the debug trap that the new TSS asks for, and what becomes of local breakpoints. Intel SDM
+// vol 3, "Task-Switch Exception Condition"; AMD APM vol 2, "Debug-Status Register (DR6)", "Debug-Control Register
+// (DR7)".
 #pragma once
 
 #include "oracle/chapters/debug/rules/single_step.hpp"
