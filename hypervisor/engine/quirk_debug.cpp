@@ -117,7 +117,7 @@ void QuirkHooks::match_io(Machine& m, std::uint16_t port, std::size_t length, bo
 std::uint64_t QuirkHooks::match_code(Machine& m, bool inside_rep) {
     QuirkState& s = m.quirk_state;
     const std::uint64_t rip = m.code_address(m.cpu.rip);
-    if (!m.debug.pending) s.disabled_hits = 0;
+    s.disabled_hits = 0;
     if (inside_rep || (s.rf && !m.quirk(Quirk::rf_ignored))) return 0;
     if (m.shadow == Shadow::MovSs && m.quirk(Quirk::mov_ss_shadow_hides_code_breakpoint)) return 0;
     if (m.quirk(Quirk::code_breakpoint_after_undefined) && kind_at_rip(m) == QuirkState::Kind::Ud2) return 0;
@@ -129,6 +129,7 @@ std::uint64_t QuirkHooks::match_code(Machine& m, bool inside_rep) {
             return b.address == rip || (m.quirk(Quirk::code_breakpoint_one_byte_late) && b.address == rip + 1);
         });
     s.at_code_breakpoint = hits != 0;
+    if (!hits) s.disabled_hits = 0;  // they are for this #DB or none
     return hits;
 }
 

@@ -149,7 +149,7 @@ void QuirkHooks::before_instruction(Machine& m) {
     s.data_hits = s.io_hits = 0;
     s.modified = 1;
     s.at_code_breakpoint = s.detected = false;
-    if (m.shadow != Shadow::MovSs) s.disabled_hits = 0;
+    s.disabled_hits = 0;
 }
 
 void QuirkHooks::after_instruction(Machine& m, bool stepping, bool completed) {
