@@ -91,7 +91,7 @@ void Draft::watches() {
                     w.first = static_cast<std::uint64_t>(-8) + 8 * random_.below(4);
                 } else {
                     needs_anchors_ = true;
-                    w.first = random_.percent(70) ? anchor_selector : anchor_data;
+                    w.first = random_.percent(85) ? anchor_selector : anchor_data;
                 }
                 if (w.size < 8) w.first += align_down(random_.below(8), w.size);
             } else if (earlier && random_.percent(45)) {

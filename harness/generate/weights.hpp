@@ -13,12 +13,12 @@ struct OpWeight {
 };
 
 struct Weights {
-    int version = 3;
+    int version = 4;
 
     /// Ops by relative weight; an op that is not named here has `other_op`.
     std::array<OpWeight, 41> ops{{
         {"nop", 30},        {"set-reg", 20}, {"mov-to-dr", 110}, {"mov-from-dr", 50}, {"popf", 60},       {"iret", 25},
-        {"load", 70},       {"store", 70},   {"add-mem", 40},    {"mov-ss", 50},      {"mov-ss-mem", 60}, {"icebp", 40},
+        {"load", 70},       {"store", 70},   {"add-mem", 40},    {"mov-ss", 50},      {"mov-ss-mem", 90}, {"icebp", 40},
         {"int3", 25},       {"int", 35},     {"sti", 15},        {"hlt", 12},         {"syscall", 12},    {"sysret", 8},
         {"mov-to-cr4", 25}, {"movs", 20},    {"rep-movs", 20},   {"rep-stos", 20},    {"in", 15},         {"out", 20},
         {"in-dx", 12},      {"out-dx", 15},  {"outs", 12},       {"rep-outs", 12},    {"ret", 10},        {"wrmsr", 3},
@@ -46,7 +46,7 @@ struct Weights {
     unsigned watch_unused = 25, watch_execute = 25, watch_io = 12;  ///< the rest watches data
     unsigned watch_disabled = 15, watch_unaligned = 20;
     unsigned watch_far = 4;       ///< its address differs from a plain one above bit 31 (ports: above bit 19)
-    unsigned watch_stack = 15;    ///< of data watches: the stack's anchors
+    unsigned watch_stack = 22;    ///< of data watches: the stack's anchors
     unsigned io_without_de = 12;  ///< an I/O breakpoint although CR4.DE = 0 leaves it open
 
     unsigned aim = 80;    ///< an access aims at an edge of a watched range
