@@ -39,6 +39,12 @@ Result<BackendFactory> backend_factory(const std::string& name) {
                     name));
 }
 
+Profile profile_of_backend(const std::string& name) {
+    if (name != "native") return {};
+    // A process: no privilege, no IDT, no interrupts of its own, and the two kinds of user code that Linux runs.
+    return {.modes = {true, true, false, false}, .cpl0 = false, .cpl3 = true, .machine = false};
+}
+
 std::vector<BackendInfo> backend_catalogue() {
     return {{"engine",
              {"bare"},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/explore/explore.hpp"
+#include "harness/generate/profile.hpp"
 #include "harness/result.hpp"
 
 namespace faultline::harness {
@@ -13,6 +14,9 @@ namespace faultline::harness {
 /// "engine", "engine+QUIRK+…" or "kvm". An unknown name is a usage error that lists the known ones; whether the
 /// backend can run here shows only when the factory is called.
 Result<BackendFactory> backend_factory(const std::string& name);
+
+/// What part of the case space a backend of this name can run.
+Profile profile_of_backend(const std::string& name);
 
 struct BackendInfo {
     std::string name;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace faultline::oracle {
 
@@ -24,5 +25,12 @@ struct RuleInfo {
 std::span<const RuleInfo> catalogue();
 /// Null when there is no such rule.
 const RuleInfo* find_rule(std::string_view id);
+
+/// Of a constraining rule the FREE rules that allow what it rejects; of a FREE rule the rules it excepts.
+std::vector<std::string_view> excepted_with(std::string_view id);
+/// Whether other rules imply it.
+bool is_corollary(std::string_view id);
+/// Why no program of world bare can make the rule decisive; empty when one may.
+std::string_view beyond_reach(std::string_view id);
 
 }  // namespace faultline::oracle

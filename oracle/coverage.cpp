@@ -1,3 +1,5 @@
+#include "oracle/catalogue.hpp"
+#include "oracle/chapters/debug/situation.hpp"
 #include "oracle/explain.hpp"
 #include "oracle/reading.hpp"
 
@@ -9,6 +11,34 @@ namespace kind = debug::kind;
 
 namespace {
 
+/// Counts the rules of one table at one moment. `for_each_change(f)` calls f with wrong answers that differ from `r` in
+/// one respect: a rule is decisive that alone rejects one of them.
+template <class Table, class Pre, class Stimulus, class Answer, class Changes>
+void count(const Table& table, std::size_t first, const Pre& pre, const Stimulus& stim, const Answer& r,
+           Changes for_each_change, RuleUse& use) {
+    std::array<std::size_t, max_rules> applying;
+    std::array<bool, max_rules> decisive{};
+    std::size_t constraining = 0;
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (!table[i].applies(pre, stim)) continue;
+        ++use.applied[first + i];
+        if (table[i].constrains && !table[i].redundant) applying[constraining++] = i;
+    }
+    for_each_change([&](const Answer& changed) {
+        std::size_t rejecting = 0, which = 0;
+        for (std::size_t k = 0; k < constraining && rejecting < 2; ++k)
+            if (!table[applying[k]].permits(pre, stim, changed, {})) ++rejecting, which = applying[k];
+        if (rejecting == 1) decisive[which] = true;
+    });
+    // A FREE rule decides where the answer is right only because of it.
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (table[i].constrains || !table[i].permits(pre, stim, r, {})) continue;
+        for (std::size_t k = 0; k < constraining && !decisive[i]; ++k)
+            decisive[i] = !table[applying[k]].permits(pre, stim, r, table[i].info.id);
+    }
+    for (std::size_t i = 0; i < table.size(); ++i) use.decisive[first + i] += decisive[i];
+}
+
 /// Bits of a step's answer that the tape does not show: nothing is decided by them.
 Unseen unseen_of(const Step& step, const Response& r, const Tape& tape) {
     if (!tape.through_kernel) return {};
@@ -16,35 +46,15 @@ Unseen unseen_of(const Step& step, const Response& r, const Tape& tape) {
     return {.dr6 = ~0ull, .dr7 = ~0ull};
 }
 
-}  // namespace
-
-void count_use(const std::vector<Step>& trail, const Tape& tape, RuleUse& use) {
-    const auto table = debug::rule_table();
-    debug::Outcomes right;
-    for (const Step& step : trail) {
-        debug::outcomes(step.pre, step.stim, right);
-        const Response r = right[step.chosen].response;
-        const Unseen unseen = unseen_of(step, r, tape);
-        std::size_t applying[max_rules], count = 0;
-        for (std::size_t i = 0; i < table.size(); ++i) {
-            if (!table[i].applies(step.pre, step.stim)) continue;
-            ++use.applied[i];
-            if (table[i].constrains && !table[i].redundant) applying[count++] = i;
-        }
-        std::array<bool, max_rules> decisive{};
-        const auto try_change = [&](const Response& changed) {
-            std::size_t rejecting = 0, which = 0;
-            for (std::size_t k = 0; k < count && rejecting < 2; ++k)
-                if (!table[applying[k]].permits(step.pre, step.stim, changed, {})) ++rejecting, which = applying[k];
-            if (rejecting == 1) decisive[which] = true;
-        };
+void count_debug(const Step& step, const Response& r, const Unseen& unseen, RuleUse& use) {
+    const auto changes = [&](auto f) {
         const auto change = [&](auto edit) {
             Response changed = r;
             edit(changed);
-            try_change(changed);
+            f(changed);
         };
         // Another event altogether, with all that goes with it.
-        try_change(uneventful(step));
+        f(uneventful(step));
         change([&](Response& c) {
             c = uneventful(step);
             c.event = event::trap, c.vector = 1;
@@ -61,11 +71,10 @@ void count_use(const std::vector<Step>& trail, const Tape& tape, RuleUse& use) {
             c = Response{};
             c.event = event::code_db, c.vector = 1;
             c.rip = step.stim.rip, c.tf = step.pre.tf;
-            const std::uint64_t addresses[] = {step.pre.dr0, step.pre.dr1, step.pre.dr2, step.pre.dr3};
             c.dr6 = (step.pre.dr6 & ~dr::dr6_b) | dr::dr6_rtm;
             for (unsigned n = 0; n < 4; ++n)
                 if (step.pre.dr7 >> 2 * n & 3 && (step.pre.dr7 >> (16 + 4 * n) & 0xF) == 0 &&
-                    addresses[n] == step.stim.rip)
+                    debug::address_of(step.pre, n) == step.stim.rip)
                     c.dr6 |= 1ull << n;
             c.dr7 = step.pre.dr7 & ~dr::dr7_gd;
         });
@@ -82,13 +91,97 @@ void count_use(const std::vector<Step>& trail, const Tape& tape, RuleUse& use) {
         change([](Response& c) { c.dr_value ^= 1; });
         for (const unsigned bit : {0u, 1u, 2u, 3u, 14u}) change([&](Response& c) { c.held ^= 1ull << bit; });
         change([](Response& c) { c.shadow = !c.shadow; });
-        // A FREE rule decides where the response is right only because of it.
-        for (std::size_t i = 0; i < table.size(); ++i) {
-            if (table[i].constrains || !table[i].permits(step.pre, step.stim, r, {})) continue;
-            for (std::size_t k = 0; k < count && !decisive[i]; ++k)
-                decisive[i] = !table[applying[k]].permits(step.pre, step.stim, r, table[i].info.id);
+    };
+    count(debug::rule_table(), 0, step.pre, step.stim, r, changes, use);
+}
+
+void count_exceptions(const exceptions::Pre<Judging>& pre, const exceptions::Stimulus<Judging>& stim,
+                      const exceptions::Response<Judging>& r, RuleUse& use) {
+    using Answer = exceptions::Response<Judging>;
+    namespace result = exceptions::result;
+    const auto changes = [&](auto f) {
+        const auto change = [&](auto edit) {
+            Answer changed = r;
+            edit(changed);
+            f(changed);
+        };
+        change([](Answer& c) { ++c.vector; });
+        for (const unsigned bit : {0u, 1u, 2u, 3u, 4u, 5u}) change([&](Answer& c) { c.error ^= 1ull << bit; });
+        change([](Answer& c) { c.writes_cr2 = !c.writes_cr2, c.cr2 = 0; });
+        change([](Answer& c) { c.cr2 += 0x10; });
+        change([](Answer& c) { c.rip ^= 1; });
+        change([](Answer& c) { c.rf = !c.rf; });
+        change([](Answer& c) { c.pushes_error = !c.pushes_error; });
+        change([](Answer& c) { c.pushes_stack = !c.pushes_stack; });
+        change([](Answer& c) { c.slot *= 2; });
+        for (const unsigned bit : {3u, 4u, 12u}) change([&](Answer& c) { c.frame ^= 1ull << bit; });
+        change([](Answer& c) { c.cpl ^= 3; });
+        change([](Answer& c) { c.ss ^= 3; });
+        change([](Answer& c) { c.ss = 0; });
+        change([](Answer& c) { c.if_ = !c.if_; });
+        change([](Answer& c) { c.tf = !c.tf; });
+        change([](Answer& c) { c.nt = !c.nt; });
+        change([](Answer& c) { c.rf_after = !c.rf_after; });
+        change([](Answer& c) { c.ac = !c.ac; });
+        change([](Answer& c) { c.selector ^= 8; });
+        for (const unsigned bit : {0u, 1u, 2u, 3u}) change([&](Answer& c) { c.held ^= 1ull << bit; });
+        // Another end altogether.
+        const auto instead = [&](std::uint64_t what, std::uint64_t vector, std::uint64_t error) {
+            Answer c{};
+            c.result = what, c.vector = vector, c.error = error;
+            c.rip = r.rip, c.rf = true;
+            if (what != r.result || vector != r.vector || error != r.error) f(c);
+        };
+        if (stim.kind == exceptions::kind::raise) {
+            for (const std::uint64_t vector : {6, 10, 11, 12, 13, 14, 17}) instead(result::raised, vector, r.error);
+            return;
         }
-        for (std::size_t i = 0; i < table.size(); ++i) use.decisive[i] += decisive[i];
+        for (const std::uint64_t vector : {10, 11, 12, 13, 14})
+            for (const std::uint64_t error : {r.error, stim.vector * 8 + 2, stim.vector * 8 + 3, std::uint64_t{0}})
+                instead(result::serial, vector, error);
+        instead(result::double_fault, 8, 0);
+        instead(result::shutdown, 0, 0);
+        if (r.result != result::delivered)
+            change([&](Answer& c) {
+                c = {};
+                c.result = result::delivered, c.rip = stim.rip;
+                c.rf = stim.rf, c.cpl = 0, c.ss = pre.ss, c.ac = pre.ac;
+                c.slot = pre.mode == exceptions::mode::long_mode ? 8 : pre.mode == exceptions::mode::real_mode ? 2 : 4;
+                c.pushes_stack = c.slot == 8 || pre.cpl != 0;
+            });
+    };
+    static const auto first =
+        static_cast<std::size_t>(find_rule(exceptions::rule_table()[0].info.id) - catalogue().data());
+    count(exceptions::rule_table(), first, pre, stim, r, changes, use);
+}
+
+}  // namespace
+
+void count_use(const Case& subject_case, const Image& image, const Tape& tape, const std::vector<Step>& trail,
+               RuleUse& use) {
+    const Walk walk(subject_case, image, tape.features);
+    debug::Outcomes right;
+    Interrupted here;
+    Arrivals ways;
+    for (const Step& step : trail) {
+        debug::outcomes(step.pre, step.stim, right);
+        const debug::Outcome outcome = right[step.chosen];
+        const Unseen unseen = unseen_of(step, outcome.response, tape);
+        count_debug(step, outcome.response, unseen, use);
+        if (tape.through_kernel) {
+            // Of the exceptions chapter that shows the vector, mostly, and nothing of the delivery.
+            continue;
+        }
+        if (step.effect.faults)
+            count_exceptions(exceptions::pre_of(step.state, tape.features), exceptions::raise_of(step.effect),
+                             step.raised.response, use);
+        if (outcome.response.event == event::none || interrupt(walk, step, outcome, here) ||
+            !deliver(here.at.state, image, subject_case.environment, tape.features, here.event, ways) ||
+            step.way >= ways.size())
+            continue;
+        const Arrival& way = ways[step.way];
+        for (std::size_t i = 0; i < way.count; ++i)
+            count_exceptions(way.attempts[i].pre, way.attempts[i].stim, way.attempts[i].outcome.response, use);
     }
 }
 

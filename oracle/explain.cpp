@@ -131,7 +131,7 @@ std::optional<Blame> blame_write(const std::vector<Step>& trail, std::size_t cou
 }
 
 void name_rules(Builder& b, const Rules& rules) {
-    for (std::size_t i = 1; i < rules.size(); ++i) b.d.other_rules.emplace_back(rules[i]->info.id);
+    for (std::size_t i = 1; i < rules.size(); ++i) b.d.other_rules.emplace_back(rules[i]->id);
     std::sort(b.d.other_rules.begin(), b.d.other_rules.end());
 }
 
@@ -142,17 +142,34 @@ Divergence register_divergence(Builder& b, const std::vector<Step>& trail, std::
     b.d.expected = fmt::format("{} {}", dr7 ? "DR7" : "DR6", hex(allowed));
     b.d.seen = fmt::format("{} {}", dr7 ? "DR7" : "DR6", hex(seen));
     if (const auto blame = blame_write(trail, count, dr7, allowed ^ seen)) {
-        const auto id = blame->rules.front()->info.id;
-        b.place(*blame->step, id, shape_of(*blame->step, blame->rules.front()->info.id, blame->allowed, blame->seen));
+        const auto id = blame->rules.front()->id;
+        b.place(*blame->step, id, shape_of(*blame->step, blame->rules.front()->id, blame->allowed, blame->seen));
         name_rules(b, blame->rules);
-        return b.done(blame->rules.front()->info.statement);
+        return b.done(blame->rules.front()->statement);
     }
     const std::string_view id = dr7 ? "EXE-022" : "EXE-021";
     b.place_end(trail.back(), id, dr7 ? "final.dr7" : "final.dr6");
     return b.done(statement_of(id));
 }
 
-Divergence explain_reading(Builder& b, const Reading& reading, const Record* record) {
+/// A field of the record that no rule of the debug chapter speaks about.
+Divergence explain_fields(Builder& b, const Step& step, const Misdelivery& found) {
+    for (const auto& misfit : found.misfits) b.field(misfit.field, hex(misfit.allowed), hex(misfit.seen));
+    const std::string_view field = found.misfits.empty() ? "other" : found.misfits.front().field;
+    if (!found.rules.empty()) {
+        b.place(step, found.rules.front()->id, fmt::format("delivery.{}", field));
+        name_rules(b, found.rules);
+        return b.done(found.rules.front()->statement);
+    }
+    if (field == "rflags")
+        b.place_flags(
+            step, flags_shape(found.misfits.front().allowed, found.misfits.front().seen, found.misfits.front().mask));
+    else
+        b.place(step, computes, field == "rcx" ? "register" : fmt::format("frame.{}", field));
+    return b.done(statement_of(computes));
+}
+
+Divergence explain_reading(Builder& b, const Reader& reader, const Reading& reading, const Record* record) {
     const Step& step = reading.at();
     b.d.record_index = static_cast<std::uint16_t>(reading.failure->record);
     b.d.expected = allowed_text(step);
@@ -166,19 +183,9 @@ Divergence explain_reading(Builder& b, const Reading& reading, const Record* rec
         b.place(step, "DBG-090", "missing-db");
         return b.done(statement_of("DBG-090"));
     }
-    if (reading.rules.empty()) {
-        const auto differences =
-            record ? frame_differences(step, reading.seen, *record) : std::vector<FrameDifference>{};
-        for (const auto& difference : differences)
-            b.field(difference.field, hex(difference.allowed), hex(difference.seen));
-        const std::string_view field = differences.empty() ? "other" : differences.front().field;
-        if (field == "rflags")
-            b.place_flags(step,
-                          flags_shape(differences.front().allowed, differences.front().seen, differences.front().mask));
-        else
-            b.place(step, computes, field == "rcx" ? "register" : fmt::format("frame.{}", field));
-        return b.done(statement_of(computes));
-    }
+    if (record && (reading.rules.empty() || reading.misdelivered))
+        return explain_fields(b, step, reader.misdelivery(step, reading.seen, *record));
+    if (reading.rules.empty()) return explain_fields(b, step, {});
     // Bits that a #DB does not touch were wrong before it.
     const std::uint64_t wrong6 = (allowed.dr6 ^ reading.seen.dr6), wrong7 = (allowed.dr7 ^ reading.seen.dr7);
     const bool only_registers = reading.seen.event == allowed.event && reading.seen.rip == allowed.rip &&
@@ -188,17 +195,17 @@ Divergence explain_reading(Builder& b, const Reading& reading, const Record* rec
         const auto blame = blame_write(reading.failure->trail, reading.step, dr7, dr7 ? wrong7 : wrong6);
         const std::uint64_t untouched = dr7 ? ~dr::dr7_gd : ~(dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt);
         if (blame && ((dr7 ? wrong7 : wrong6) & ~untouched) == 0) {
-            b.place(*blame->step, blame->rules.front()->info.id,
-                    shape_of(*blame->step, blame->rules.front()->info.id, blame->allowed, blame->seen));
+            b.place(*blame->step, blame->rules.front()->id,
+                    shape_of(*blame->step, blame->rules.front()->id, blame->allowed, blame->seen));
             name_rules(b, blame->rules);
-            return b.done(blame->rules.front()->info.statement);
+            return b.done(blame->rules.front()->statement);
         }
     }
-    std::string shape = shape_of(step, reading.rules.front()->info.id, allowed, reading.seen);
+    std::string shape = shape_of(step, reading.rules.front()->id, allowed, reading.seen);
     if (reading.late) shape = "late-db";
-    b.place(step, reading.rules.front()->info.id, std::move(shape));
+    b.place(step, reading.rules.front()->id, std::move(shape));
     name_rules(b, reading.rules);
-    return b.done(reading.rules.front()->info.statement);
+    return b.done(reading.rules.front()->statement);
 }
 
 Divergence explain_outcome(Builder& b, const Failure& failure, const Tape& tape) {
@@ -240,7 +247,7 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
                                           "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     const Step* culprit = &trail.back();
     const std::uint64_t rflags_right = s.rflags | rflags::rf;
-    if ((f.rflags ^ rflags_right) & rflags::rf) {  // the end's #UD is a fault like any other
+    if ((f.rflags ^ rflags_right) & rflags::rf && s.mode != Mode::Real16) {  // the end's #UD is a fault like any other
         const Step& end = trail.back();
         b.field("rflags", hex(rflags_right), hex(f.rflags));
         b.d.expected = "RF 1 in the frame of the end's #UD";
@@ -248,8 +255,9 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
         b.place(end, "DBG-041", "rf=0");
         return b.done(statement_of("DBG-041"));
     }
-    for (unsigned i = 0; i < gpr_count; ++i) {
-        if (!(s.gpr_known >> i & 1) || f.gpr[i] == s.gpr[i]) continue;
+    const std::uint64_t mask = s.mode == Mode::Long64 ? ~0ull : 0xFFFF'FFFF;
+    for (unsigned i = 0; i < (s.mode == Mode::Long64 ? gpr_count : 8); ++i) {
+        if (!(s.gpr_known >> i & 1) || ((f.gpr[i] ^ s.gpr[i]) & mask) == 0) continue;
         differ(std::string(names[i]), s.gpr[i], f.gpr[i]);
         for (std::size_t k = trail.size(); k-- > 0 && culprit == &trail.back();) {
             const Effect& e = trail[k].effect;
@@ -266,10 +274,10 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
                 seen.dr_value = f.gpr[i];
                 const Rules rules = violated(trail[k], seen);
                 if (!rules.empty() && (allowed.event == event::none || allowed.event == event::trap)) {
-                    b.place(trail[k], rules.front()->info.id, "value");
+                    b.place(trail[k], rules.front()->id, "value");
                     name_rules(b, rules);
                     b.d.expected = hex(s.gpr[i]), b.d.seen = hex(f.gpr[i]);
-                    return b.done(rules.front()->info.statement);
+                    return b.done(rules.front()->statement);
                 }
             }
             for (unsigned w = 0; w < e.register_count; ++w)
@@ -277,7 +285,7 @@ Divergence explain_final(Builder& b, const Failure& failure, const Image& image,
         }
         break;
     }
-    const std::uint64_t flags = s.rflags_known & ~rflags::rf;
+    const std::uint64_t flags = s.rflags_known & ~rflags::rf & (s.mode == Mode::Real16 ? 0xFFFF : ~0ull);
     if ((f.rflags ^ s.rflags) & flags) {
         differ("rflags", rflags_right, f.rflags);
         if (b.d.fields.size() == 1) {
@@ -339,9 +347,9 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
             reader.read_silence(failure);
     }
     if (const Reading& best = reader.best(); best.failure) {
-        if (best.failure->record >= tape.count) return explain_reading(b, best, nullptr);
+        if (best.failure->record >= tape.count) return explain_reading(b, reader, best, nullptr);
         const Record record = as_kept(tape, best.failure->record, best.failure->trail[best.step]);
-        return explain_reading(b, best, &record);
+        return explain_reading(b, reader, best, &record);
     }
     for (Failure failure : failures) {
         if (failure.misfit != Misfit::Final || failure.trail.empty()) continue;

@@ -13,6 +13,7 @@ Divergence explain(const guest::Case& subject_case, const guest::Image& image, c
                    const std::vector<Failure>& failures);
 
 /// Adds a fitting way to the coverage of rules.
-void count_use(const std::vector<Step>& trail, const guest::Tape& tape, RuleUse& use);
+void count_use(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape,
+               const std::vector<Step>& trail, RuleUse& use);
 
 }  // namespace faultline::oracle

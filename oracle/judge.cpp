@@ -27,7 +27,7 @@ Verdict Judge::judge(const guest::Case& subject_case, const guest::Image& image,
     if (result == Search::Result::Misfits && !use) result = search.run(subject_case, image, tape, true);
     switch (result) {
         case Search::Result::Fits:
-            if (use) count_use(search.trail(), tape, *use);
+            if (use) count_use(subject_case, image, tape, search.trail(), *use);
             break;
         case Search::Result::NotModelled:
             verdict.kind = VerdictKind::NotModelled;

@@ -46,7 +46,7 @@ TEST(Judge, GeneralDetectAlsoStopsTheEpilogue) {
     Program p({"nop"}, [](Environment& e) { e.dr7.literal = 0x2400; });
     p.tape.final.dr7 = 0x400;
     Record& r = p.db(p.image.stage->symbols.epilogue_read_dr7, base | zf | pf, 0xFFFF2FF0, 0x400);
-    r.rsp = (p.image.params.entry_frame.rsp & ~15ull) - 40;
+    at_rsp(r, (p.image.params.entry_frame.rsp & ~15ull) - 40);
     EXPECT_PASS(p);
     p.tape.records[0].dr6 = 0xFFFF0FF0;
     EXPECT_SIGNATURE(p, "DBG-023/gd-read/bare-long64-cpl0/dr6.bd=0");
@@ -66,7 +66,7 @@ TEST(Judge, HighBitsAndGeneralDetectHaveNoOrder) {
     p.final_gpr(Gpr::Rax) = 0x100000000;
     p.record(13, p.at(1), base | rf);
     Record& end = p.db(p.image.stage->symbols.epilogue_read_dr7, base | zf | pf, 0xFFFF2FF0, 0x400);
-    end.rsp = (p.image.params.entry_frame.rsp & ~15ull) - 40;
+    at_rsp(end, (p.image.params.entry_frame.rsp & ~15ull) - 40);
     p.tape.final.dr7 = 0x400;
     EXPECT_PASS(p);
 }
@@ -151,6 +151,7 @@ TEST(Judge, AtCpl3PrivilegeAndTheOtherReasonsHaveNoOrder) {
     missing.record(6, missing.at(0), base | rf);
     EXPECT_PASS(missing);
     missing.tape.records[0].vector = 13;
+    from_user(missing.tape.records[0]);
     EXPECT_PASS(missing);
 
     Program detect({"mov-from-dr dr=0 to=rbx", "nop"}, [](Environment& e) { e.dr7.literal = 0x2400; });
@@ -163,7 +164,7 @@ TEST(Judge, AtCpl3PrivilegeAndTheOtherReasonsHaveNoOrder) {
     detect.tape.count = 0;
     detect.record(13, detect.at(0), base | rf);
     Record& end = detect.db(detect.image.stage->symbols.epilogue_read_dr7, base | zf | pf, 0xFFFF2FF0, 0x400);
-    end.cs = 8, end.ss = 0, end.rsp = 0x16000 - 40;  // on the stack of the TSS
+    end.cs = 8, end.ss = 0, end.handler_ss = 0, at_rsp(end, 0x16000 - 40);  // on the stack of the TSS
     EXPECT_PASS(detect);
 }
 TEST(Judge, UdOfDr4ComesBeforeGeneralDetect) {

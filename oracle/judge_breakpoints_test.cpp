@@ -322,7 +322,7 @@ TEST(Judge, IretLoadsRf) {
     });
     p.final_gpr(Gpr::Rsp) = 0x31F00;
     EXPECT_PASS(p);
-    p.db(p.at(1), base, 0xFFFF0FF1, 0x402).rsp = 0x31F00;
+    at_rsp(p.db(p.at(1), base, 0xFFFF0FF1, 0x402), 0x31F00);
     EXPECT_EQ(p.verdict().kind, VerdictKind::Divergence);
 }
 TEST(Judge, OnlyElsewhereThanOnAmdMayAnotherDbResetBld) {

@@ -56,7 +56,7 @@ TEST(Judge, IntNAtCpl3ChecksTheGatesDpl) {
     EXPECT_PASS(p);
     p.tape.records[0].vector = 0x20, p.tape.records[0].error = 0;
     p.tape.records[0].rip = p.at(1), p.tape.records[0].rflags = base;
-    EXPECT_EQ(p.verdict().divergences.front().rule, "EXE-005");
+    EXPECT_EQ(p.verdict().divergences.front().rule, "XCP-182");
 }
 
 /// MOV SS from a watched operand, then `op`.
@@ -107,7 +107,7 @@ TEST(Judge, AHeldBreakpointOverInt3InterruptsTheHandlersFirstInstruction) {
     Program p = shadowed("int3");
     p.db(p.at(1), base, 0xFFFF0FF1, 0x30402);
     Record& nested = p.db(p.image.stage->symbols.stubs + 3 * stub_stride, base, 0xFFFF0FF1, 0x30402);
-    nested.rsp = frame(p);
+    at_rsp(nested, frame(p));
     p.record(3, p.at(3), base);
     EXPECT_PASS(p);
     p.tape.records[1].dr6 = 0xFFFF0FF0;
@@ -120,7 +120,7 @@ TEST(Judge, AHeldBreakpointAndInt1EnterTheHandlerTwice) {
     Program p = shadowed("int vector=1");
     p.db(p.at(1), base, 0xFFFF0FF1, 0x30402);
     Record& nested = p.db(p.image.stage->symbols.stubs + stub_stride, base, 0xFFFF0FF1, 0x30402);
-    nested.rsp = (p.image.params.entry_frame.rsp & ~15ull) - 40;
+    at_rsp(nested, (p.image.params.entry_frame.rsp & ~15ull) - 40);
     p.db(p.at(3), base, 0xFFFF0FF0, 0x30402);  // the nested handler has cleared DR6
     EXPECT_PASS(p);
 }
@@ -179,7 +179,7 @@ TEST(Judge, AHeldBreakpointMayBeLostToAFaultOrInterruptItsHandler) {
     Program kept = shadowed("ud2");
     kept.db(kept.at(1), base, 0xFFFF0FF1, 0x30402);
     Record& nested = kept.db(kept.image.stage->symbols.stubs + 6 * stub_stride, base, 0xFFFF0FF1, 0x30402);
-    nested.rsp = (kept.image.params.entry_frame.rsp & ~15ull) - 40;
+    at_rsp(nested, (kept.image.params.entry_frame.rsp & ~15ull) - 40);
     kept.record(6, kept.at(2), base | rf);
     EXPECT_PASS(kept);
 }

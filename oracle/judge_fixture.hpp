@@ -56,6 +56,12 @@ struct Program {
         r.vector = vector, r.error = 0, r.rip = rip, r.rflags = rflags;
         r.cs = user ? 0x23 : 0x08, r.ss = user ? 0x1B : 0x10;
         r.rsp = image.params.entry_frame.rsp, r.rcx = image.params.gpr[1], r.complete = 1;
+        // An interrupt gate in 64-bit mode: IF, TF, NT, RF clear; SS null with the new CPL's RPL where it changed; five
+        // or six quadwords below the stack pointer rounded down to 16. Intel SDM vol 3, "64-Bit Mode Stack Frame".
+        const bool error = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+        r.handler_flags = rflags & ~(tf | if_ | 0x4000 | rf);
+        r.handler_ss = user ? 0 : 0x10;
+        r.frame = ((user ? 0x16000 : r.rsp) & ~15ull) - (error ? 48 : 40);
         return r;
     }
     Record& db(std::uint64_t rip, std::uint64_t rflags, std::uint64_t dr6, std::uint64_t dr7 = 0x400) {
@@ -72,6 +78,22 @@ struct Program {
         return v.divergences.empty() ? "?" : v.divergences.front().signature;
     }
 };
+
+/// The same record with another stack pointer, at CPL 0: the frame goes with it.
+inline Record& at_rsp(Record& r, std::uint64_t rsp) {
+    r.rsp = rsp;
+    r.frame = (rsp & ~15ull) - (r.vector >= 10 && r.vector <= 14 ? 48 : 40);
+    return r;
+}
+
+/// The same record from CPL 3: the frame is on the stack that the TSS names.
+inline Record& from_user(Record& r) {
+    r.cs = 0x23, r.ss = 0x1B, r.handler_ss = 0;
+    r.frame = 0x16000 - (r.vector >= 10 && r.vector <= 14 ? 48 : 40);
+    return r;
+}
+/// Behind a pop.
+inline Record& popped(Record& r) { return at_rsp(r, r.rsp + 8); }
 
 #define EXPECT_PASS(program) EXPECT_EQ((program).signature(), "pass")
 #define EXPECT_SIGNATURE(program, text) EXPECT_EQ((program).signature(), "1:" text)

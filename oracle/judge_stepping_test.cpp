@@ -60,14 +60,14 @@ TEST(Judge, PopfThatSetsTfIsNotItselfStepped) {
         return p;
     };
     Program p = program();
-    p.db(p.at(2), base | tf, 0xFFFF4FF0).rsp += 8;
-    p.db(p.at(3), base | tf, 0xFFFF4FF0).rsp += 8;
+    popped(p.db(p.at(2), base | tf, 0xFFFF4FF0));
+    popped(p.db(p.at(3), base | tf, 0xFFFF4FF0));
     EXPECT_PASS(p);
 
     Program early = program();
-    early.db(early.at(1), base | tf, 0xFFFF4FF0).rsp += 8;
-    early.db(early.at(2), base | tf, 0xFFFF4FF0).rsp += 8;
-    early.db(early.at(3), base | tf, 0xFFFF4FF0).rsp += 8;
+    popped(early.db(early.at(1), base | tf, 0xFFFF4FF0));
+    popped(early.db(early.at(2), base | tf, 0xFFFF4FF0));
+    popped(early.db(early.at(3), base | tf, 0xFFFF4FF0));
     EXPECT_SIGNATURE(early, "DBG-058/popf-sets-tf/bare-long64-cpl0/unexpected-db");
 }
 
@@ -79,7 +79,7 @@ TEST(Judge, PopfThatClearsTfIsStillStepped) {
     });
     p.final_gpr(Gpr::Rsp) += 8;
     p.tape.final.rflags = base | rf;
-    p.db(p.at(1), base, 0xFFFF4FF0).rsp += 8;
+    popped(p.db(p.at(1), base, 0xFFFF4FF0));
     EXPECT_PASS(p);
     p.tape.count = 0;
     EXPECT_SIGNATURE(p, "DBG-061/step-popf-clears-tf/bare-long64-cpl0/missing-db");
@@ -135,13 +135,13 @@ TEST(Judge, IretThatSetsTfStepsItsTarget) {
         return p;
     };
     Program p = program();
-    p.db(p.at(2), base | tf, 0xFFFF4FF0).rsp = 0x31F00;
-    p.db(p.at(3), base | tf, 0xFFFF4FF0).rsp = 0x31F00;
+    at_rsp(p.db(p.at(2), base | tf, 0xFFFF4FF0), 0x31F00);
+    at_rsp(p.db(p.at(3), base | tf, 0xFFFF4FF0), 0x31F00);
     EXPECT_PASS(p);
     Program early = program();
-    early.db(early.at(1), base | tf, 0xFFFF4FF0).rsp = 0x31F00;
-    early.db(early.at(2), base | tf, 0xFFFF4FF0).rsp = 0x31F00;
-    early.db(early.at(3), base | tf, 0xFFFF4FF0).rsp = 0x31F00;
+    at_rsp(early.db(early.at(1), base | tf, 0xFFFF4FF0), 0x31F00);
+    at_rsp(early.db(early.at(2), base | tf, 0xFFFF4FF0), 0x31F00);
+    at_rsp(early.db(early.at(3), base | tf, 0xFFFF4FF0), 0x31F00);
     EXPECT_SIGNATURE(early, "DBG-059/iret-sets-tf/bare-long64-cpl0/unexpected-db");
 }
 TEST(Judge, SysretThatSetsTfTrapsAtItsTargetOnAmd) {
@@ -152,10 +152,7 @@ TEST(Judge, SysretThatSetsTfTrapsAtItsTargetOnAmd) {
     });
     p.tape.final.cs = 0x23, p.tape.final.ss = 0x1B;
     p.tape.final.rflags |= tf;
-    const auto user = [&](std::uint64_t rip) {
-        Record& r = p.db(rip, base | tf, 0xFFFF4FF0);
-        r.cs = 0x23, r.ss = 0x1B;
-    };
+    const auto user = [&](std::uint64_t rip) { from_user(p.db(rip, base | tf, 0xFFFF4FF0)); };
     user(p.at(2));
     EXPECT_PASS(p) << "the SDM does not say when SYSRET's TF takes effect";
     p.tape.features.vendor = Vendor::Amd;
@@ -173,10 +170,7 @@ TEST(Judge, SysretUnderTfThatKeepsItIsSteppedLikeAnyInstructionElsewhereThanOnAm
         e.policy.db = Policy::Db::Resume;
     });
     p.tape.final.cs = 0x23, p.tape.final.ss = 0x1B;
-    const auto user = [&](std::uint64_t rip) {
-        Record& r = p.db(rip, base | tf, 0xFFFF4FF0);
-        r.cs = 0x23, r.ss = 0x1B;
-    };
+    const auto user = [&](std::uint64_t rip) { from_user(p.db(rip, base | tf, 0xFFFF4FF0)); };
     user(p.at(2));
     EXPECT_SIGNATURE(p, "DBG-051/step-sysret/bare-long64-cpl0/missing-db");
     p.tape.features.vendor = Vendor::Amd;

@@ -87,11 +87,13 @@ TEST(Judge, APageFaultShowsItsAddressAndError) {
     Record& r = p.record(14, p.at(0), base | rf);
     r.error = 2, r.cr2 = 0x42008;
     EXPECT_PASS(p);
-    p.tape.records[0].cr2 = 0x42009;
+    p.tape.records[0].cr2 = 0x4200B;  // another byte of the operand
+    EXPECT_PASS(p);
+    p.tape.records[0].cr2 = 0x4200C;
     EXPECT_SIGNATURE(p, "EXE-002/fault-pf/bare-long64-cpl0/frame.cr2");
     p.tape.records[0].cr2 = 0x42008;
     p.tape.records[0].error = 0;
-    EXPECT_SIGNATURE(p, "XCP-025/fault-pf/bare-long64-cpl0/error");
+    EXPECT_SIGNATURE(p, "XCP-174/fault-pf/bare-long64-cpl0/error");
     p.tape.count = 0;
     EXPECT_SIGNATURE(p, "EXE-005/fault-pf/bare-long64-cpl0/missing-pf");
 }
@@ -168,7 +170,8 @@ TEST(Judge, ValuesBelowTheStackPointerAreLostToAnException) {
     EXPECT_EQ(p.verdict().kind, VerdictKind::NotModelled);
     Program q({"push reg=rax", "ud2", "pop reg=rbx"}, [](Environment& e) { e.gpr[0].literal = 7; });
     q.final_gpr(Gpr::Rbx) = 7;
-    q.record(6, q.at(1), base | rf).rsp -= 8;
+    Record& moved = q.record(6, q.at(1), base | rf);
+    at_rsp(moved, moved.rsp - 8);
     EXPECT_PASS(q);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 
@@ -12,69 +13,38 @@ namespace faultline::oracle {
 namespace {
 
 using namespace guest;
-namespace event = debug::event;
-
-/// Which bits of each field of a record the judge compares.
-Record compared(const Search& search, const Tape& tape, std::uint32_t index) {
-    Record mask;
-    mask.vector = mask.error = mask.rip = mask.cs = mask.rflags = mask.rsp = mask.ss = mask.cr2 = mask.rcx = mask.dr6 =
-        mask.dr7 = mask.complete = ~0ull;
-    const Record& record = tape.records[index];
-    if (record.vector == 8) {
-        mask = {};
-        mask.rip = mask.cs = mask.rflags = mask.rsp = mask.ss = mask.cr2 = mask.rcx = mask.dr6 = mask.dr7 = 0;
-        mask.vector = mask.error = mask.complete = ~0ull;
-        return mask;
-    }
-    if (record.vector == 14) {
-        mask.error &= ~2ull;
-        if (record.cr2 % layout::page == 0) mask.cr2 &= ~7ull;
-    }
+/// What the record had to show on the way that fits: which bits of each field the judge compares.
+Expected compared(const Search& search, const Case& subject_case, const Image& image, const Tape& tape,
+                  std::uint32_t index) {
+    const Walk walk(subject_case, image, tape.features);
     // The step that raised it is the last one before which no more records were accounted for.
     const Step* step = nullptr;
     for (const Step& candidate : search.trail())
         if (candidate.record <= index) step = &candidate;
-    if (!step) return mask;
+    if (!step) return {};
     debug::Outcomes right;
     debug::outcomes(step->pre, step->stim, right);
+    Interrupted here;
+    Arrivals ways;
     const debug::Outcome& outcome = right[step->chosen];
-    mask.dr6 &= ~outcome.dr6_any;
-    if (step->pre.bus_lock && !step->pre.amd) mask.dr6 &= ~dr::dr6_bld;
-    if (outcome.rf_any) mask.rflags &= ~rflags::rf;
-    const bool executed = outcome.response.event == event::trap;
-    mask.rflags &= (executed ? step->effect.rflags_known : step->state.rflags_known) | rflags::tf | rflags::rf;
-    std::uint16_t known = step->state.gpr_known;
-    if (executed)
-        for (unsigned i = 0; i < step->effect.register_count; ++i) {
-            const auto bit = 1u << static_cast<unsigned>(step->effect.registers[i].gpr);
-            known = static_cast<std::uint16_t>(step->effect.registers[i].known ? known | bit : known & ~bit);
-        }
-    if (!(known >> static_cast<unsigned>(Gpr::Rcx) & 1)) mask.rcx = 0;
-    if (!(known >> static_cast<unsigned>(Gpr::Rsp) & 1)) mask.rsp = 0;
-    return mask;
+    if (interrupt(walk, *step, outcome, here) ||
+        !deliver(here.at.state, image, subject_case.environment, tape.features, here.event, ways) ||
+        step->way >= ways.size())
+        return {};
+    Expected e = walk.expected(here.at, outcome, ways[step->way]);
+    e.only_vector = tape.records[index].vector == 8;
+    if (step->pre.bus_lock && !step->pre.amd) e.dr6_any |= dr::dr6_bld;
+    if (step->raised.response.writes_cr2) {
+        e.error_any |= 2;
+        e.cr2_span = std::max<std::uint64_t>(e.cr2_span, step->raised.cr2_high - step->raised.cr2_low);
+    }
+    return e;
 }
-
-struct Field {
-    const char* name;
-    std::uint64_t Record::*member;
-};
-constexpr std::array<Field, 12> fields = {{{"vector", &Record::vector},
-                                           {"error", &Record::error},
-                                           {"rip", &Record::rip},
-                                           {"cs", &Record::cs},
-                                           {"rflags", &Record::rflags},
-                                           {"rsp", &Record::rsp},
-                                           {"ss", &Record::ss},
-                                           {"cr2", &Record::cr2},
-                                           {"rcx", &Record::rcx},
-                                           {"dr6", &Record::dr6},
-                                           {"dr7", &Record::dr7},
-                                           {"complete", &Record::complete}}};
 
 class Mutator {
 public:
-    Mutator(const Tape& passing, const Search& search, std::uint64_t seed)
-        : search_(search), tape_(passing), engine_(seed) {}
+    Mutator(const Case& subject_case, const Image& image, const Tape& passing, const Search& search, std::uint64_t seed)
+        : case_(subject_case), image_(image), search_(search), tape_(passing), engine_(seed) {}
 
     bool run() {
         const bool records = tape_.count > 0, completed = tape_.outcome == Outcome::Completed;
@@ -100,9 +70,10 @@ private:
 
     bool flip_in_record() {
         const auto index = static_cast<std::uint32_t>(below(tape_.count));
-        const Field& field = fields[below(fields.size())];
+        const auto fields = compared(search_, case_, image_, tape_, index).fields();
+        const Expected::Field& field = fields[below(fields.size())];
         const unsigned at = bit();
-        if (!(compared(search_, tape_, index).*field.member >> at & 1)) return false;
+        if (!(field.mask >> at & 1) || (field.span && at < 3)) return false;
         tape_.records[index].*field.member ^= 1ull << at;
         what_ = fmt::format("record {}: bit {} of {} flipped", index, at, field.name);
         return true;
@@ -147,6 +118,7 @@ private:
         std::string name;
         if (choice < gpr_count) {
             field = &f.gpr[choice];
+            mask = end.mode == Mode::Long64 ? ~0ull : choice < 8 ? 0xFFFF'FFFF : 0;
             if (!(end.gpr_known >> choice & 1)) mask = 0;
             name = fmt::format("gpr {}", choice);
         } else {
@@ -160,7 +132,8 @@ private:
                                     {"debugctl", &f.debugctl}, {"cr4", &f.cr4},   {"dr6", &f.dr6}};
             const Other& other = others[choice - gpr_count];
             field = other.field, name = other.name;
-            if (field == &f.rflags) mask = end.rflags_known | rflags::rf;
+            if (field == &f.rflags)
+                mask = (end.rflags_known | rflags::rf) & (end.mode == Mode::Real16 ? 0xFFFF : ~0ull);
         }
         if (!(mask >> at & 1)) return false;
         *field ^= 1ull << at;
@@ -168,6 +141,8 @@ private:
         return true;
     }
 
+    const Case& case_;
+    const Image& image_;
     const Search& search_;
     Tape tape_;
     std::mt19937_64 engine_;
@@ -180,7 +155,7 @@ std::optional<Tape> mutate(const Case& subject_case, const Image& image, const T
                            std::string* what) {
     Search search;
     if (search.run(subject_case, image, passing, true) != Search::Result::Fits) return std::nullopt;
-    Mutator mutator(passing, search, seed);
+    Mutator mutator(subject_case, image, passing, search, seed);
     if (!mutator.run()) return std::nullopt;
     if (what) *what = mutator.what();
     return mutator.tape();

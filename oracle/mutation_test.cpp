@@ -31,6 +31,7 @@ struct Passing {
             Record& r = tape.records[i] = {};
             r.vector = 1, r.error = 0, r.rip = image.op_address(i + 1), r.cs = 8, r.rflags = 0x102;
             r.rsp = layout::stack_top, r.ss = 0x10, r.rcx = 0, r.complete = 1;
+            r.handler_flags = 0x2, r.handler_ss = 0x10, r.frame = layout::stack_top - 40;
             r.dr6 = i == 0 ? 0xFFFF4FF1 : 0xFFFF4FF0, r.dr7 = 0xD0402;
         }
         tape.records[2].vector = 6, tape.records[2].rip = image.op_address(2), tape.records[2].rflags = 0x10102;

@@ -1,5 +1,7 @@
 #include "oracle/reading.hpp"
 
+#include "oracle/chapters/debug/situation.hpp"
+
 #include <algorithm>
 
 namespace faultline::oracle {
@@ -19,14 +21,46 @@ int distance(const debug::Outcome& o, const Response& seen) {
 
 }  // namespace
 
-Rules violated(const Step& step, const Response& seen) {
-    Rules rules;
-    for (const auto& rule : debug::rule_table())
-        if (rule.constrains && !rule.permits(step.pre, step.stim, seen, {})) rules.push_back(&rule);
-    std::stable_sort(rules.begin(), rules.end(), [](auto* a, auto* b) {
+namespace {
+
+template <class Table, class Pre, class Stimulus, class Seen>
+Rules violated_of(const Table& table, const Pre& pre, const Stimulus& stim, const Seen& seen) {
+    std::vector<decltype(&table[0])> entries;
+    for (const auto& rule : table)
+        if (rule.constrains && !rule.permits(pre, stim, seen, {})) entries.push_back(&rule);
+    std::stable_sort(entries.begin(), entries.end(), [](auto* a, auto* b) {
         return std::pair(a->redundant, a->aspect) < std::pair(b->redundant, b->aspect);
     });
+    Rules rules;
+    for (const auto* entry : entries) rules.push_back(&entry->info);
     return rules;
+}
+
+}  // namespace
+
+Rules violated(const Step& step, const Response& seen) {
+    Rules rules;
+    // Of a fault with the wrong vector or error code: which exception the fact becomes.
+    if (seen.event == event::fault && step.effect.faults &&
+        (seen.vector != step.stim.vector || seen.error != step.stim.error)) {
+        exceptions::Response<Judging> raised{};
+        raised.result = exceptions::result::raised;
+        raised.vector = seen.vector;
+        raised.error = seen.error;
+        raised.writes_cr2 = seen.vector == 14;
+        raised.cr2 = raised.writes_cr2 ? step.raised.response.cr2 : 0;
+        guest::Features features;
+        features.vendor = step.pre.amd ? Vendor::Amd : step.pre.intel ? Vendor::Intel : Vendor::Unknown;
+        rules = violated(exceptions::pre_of(step.state, features), exceptions::raise_of(step.effect), raised);
+    }
+    const Rules own = violated_of(debug::rule_table(), step.pre, step.stim, seen);
+    rules.insert(rules.end(), own.begin(), own.end());
+    return rules;
+}
+
+Rules violated(const exceptions::Pre<Judging>& pre, const exceptions::Stimulus<Judging>& stim,
+               const exceptions::Response<Judging>& seen) {
+    return violated_of(exceptions::rule_table(), pre, stim, seen);
 }
 
 Response nearest(const Step& step, const Response& seen) {
@@ -85,13 +119,14 @@ Response with_hidden(const Step& step, Response seen) {
 }
 
 /// The record as a response of kind `what` to the step.
-Response as_response(const Step& step, const Record& record, std::uint64_t what) {
+Response as_response(const Step& step, const Record& record, std::uint64_t rip, std::uint64_t what) {
     Response r{};
     r.event = what;
     r.vector = record.vector;
     r.error = what == event::fault ? record.error : 0;
-    r.rip = record.rip;
-    r.rf = record.rflags & rflags::rf;
+    r.rip = rip;
+    // A frame of 16 bits doesn't show it.
+    r.rf = step.state.mode == Mode::Real16 ? what == event::fault : record.rflags & rflags::rf;
     r.tf = record.rflags & rflags::tf;
     r.dr6 = record.vector == 1 ? record.dr6 : step.pre.dr6;
     r.dr7 = record.vector == 1 ? record.dr7 : step.pre.dr7;
@@ -113,13 +148,12 @@ constexpr std::size_t cost_stuck = 12;      ///< what follows on the tape does n
 /// The cause of an event that is not due is there all the same: a breakpoint that something suppresses, a trap that is
 /// to be held or dropped.
 bool in_sight(const Step& step, const debug::Outcome& due, const Response& seen) {
-    const std::uint64_t addresses[] = {step.pre.dr0, step.pre.dr1, step.pre.dr2, step.pre.dr3};
     switch (seen.event) {
         case event::code_db:
             if (seen.rip != step.stim.rip) return false;
             for (unsigned n = 0; n < 4; ++n)
                 if (step.pre.dr7 >> 2 * n & 3 && (step.pre.dr7 >> (16 + 4 * n) & 3) == 0 &&
-                    addresses[n] == step.stim.rip && seen.dr6 >> n & 1)
+                    debug::address_of(step.pre, n) == step.stim.rip && seen.dr6 >> n & 1)
                     return true;
             return false;
         case event::gd_db: return step.pre.dr7 & dr::dr7_gd && seen.dr6 & dr::dr6_bd && seen.rip == step.stim.rip;
@@ -170,10 +204,10 @@ std::size_t cost_of(const Step& step, const Response& seen) {
 
 /// A cause in sight for an event that is not due.
 bool plausible(const Step& step, const Response& seen) {
-    const std::uint64_t addresses[] = {step.pre.dr0, step.pre.dr1, step.pre.dr2, step.pre.dr3};
     const auto shows_code_breakpoint = [&](std::uint64_t rip) {
         for (unsigned n = 0; n < 4; ++n)
-            if ((step.pre.dr7 >> (16 + 4 * n) & 3) == 0 && addresses[n] == rip && seen.dr6 >> n & 1) return true;
+            if ((step.pre.dr7 >> (16 + 4 * n) & 3) == 0 && debug::address_of(step.pre, n) == rip && seen.dr6 >> n & 1)
+                return true;
         return false;
     };
     switch (seen.event) {
@@ -185,8 +219,8 @@ bool plausible(const Step& step, const Response& seen) {
 }
 
 /// The record is the trap that was due at the step, behind a later op.
-bool reports_late(const Step& step, const Record& record) {
-    if (record.vector != 1 || record.rip == step.stim.rip || record.rip == step.stim.next) return false;
+bool reports_late(const Step& step, const Record& record, std::uint64_t rip) {
+    if (record.vector != 1 || rip == step.stim.rip || rip == step.stim.next) return false;
     debug::Outcomes right;
     debug::outcomes(step.pre, step.stim, right);
     return std::any_of(right.begin(), right.end(), [&](const auto& o) {
@@ -197,34 +231,81 @@ bool reports_late(const Step& step, const Record& record) {
 
 }  // namespace
 
-std::vector<FrameDifference> frame_differences(const Step& step, const Response& seen, const Record& record) {
-    State after = step.state;
-    if (seen.event == event::trap) {
-        after.rflags = step.effect.rflags, after.rflags_known = step.effect.rflags_known;
-        after.cs = step.effect.cs, after.ss = step.effect.ss;
-        for (unsigned i = 0; i < step.effect.register_count; ++i) {
-            const auto& write = step.effect.registers[i];
-            after.gpr[static_cast<std::size_t>(write.gpr)] = write.value;
-            const auto bit = static_cast<std::uint16_t>(1u << static_cast<unsigned>(write.gpr));
-            after.gpr_known = static_cast<std::uint16_t>(write.known ? after.gpr_known | bit : after.gpr_known & ~bit);
-        }
+namespace {
+
+/// What the record shows of the last attempt that it can be about.
+struct SeenAttempt {
+    const Attempt* attempt;
+    exceptions::Response<Judging> response;
+};
+SeenAttempt seen_attempt(const Arrival& way, const Record& record, std::uint64_t rip) {
+    namespace result = exceptions::result;
+    std::size_t k = way.count;
+    while (k-- > 0)
+        if (way.attempts[k].stim.vector == record.vector) break;
+    const bool reached = k < way.count;
+    if (!reached) k = 0;
+    SeenAttempt seen{&way.attempts[k], {}};
+    auto& r = seen.response;
+    r = seen.attempt->outcome.response;
+    const bool was_delivered = r.result == result::delivered;
+    if (!was_delivered || !reached) {
+        // The list of right answers has the frame that an orderly delivery would have made, if anything has.
+        r = {};
+        r.slot = seen.attempt->pre.mode == exceptions::mode::long_mode        ? 8
+                 : seen.attempt->pre.mode == exceptions::mode::protected_mode ? 4
+                                                                              : 2;
     }
-    std::vector<FrameDifference> list;
-    const auto compare = [&](const char* name, std::uint64_t allowed, std::uint64_t found, std::uint64_t mask = ~0ull) {
-        if ((allowed ^ found) & mask) list.push_back({name, allowed, found, mask});
-    };
-    compare("complete", 1, record.complete);
-    compare("cs", after.cs, record.cs);
-    compare("rflags", after.rflags, record.rflags, after.rflags_known & ~(rflags::rf | rflags::tf));
-    compare("ss", after.ss, record.ss);
-    if (after.known(Gpr::Rsp)) compare("rsp", after.reg(Gpr::Rsp), record.rsp);
-    if (after.known(Gpr::Rcx)) compare("rcx", after.reg(Gpr::Rcx), record.rcx);
-    compare("cr2", seen.event == event::fault && seen.vector == 14 ? step.effect.fault.cr2 : not_recorded, record.cr2);
-    if (record.vector != 1) {
-        compare("dr6", not_recorded, record.dr6);
-        compare("dr7", not_recorded, record.dr7);
+    r.rip = rip, r.rf = record.rflags & rflags::rf;
+    if (reached) {
+        r.result = result::delivered;
+        if (r.pushes_error) r.error = record.error;
+        r.frame = record.frame;
+        r.ss = record.handler_ss;
+        r.if_ = record.handler_flags & rflags::if_, r.tf = record.handler_flags & rflags::tf;
+        r.nt = record.handler_flags & rflags::nt, r.ac = record.handler_flags & rflags::ac;
+        if (!was_delivered) r.pushes_stack = r.slot == 8;
+    } else {
+        r.result = record.vector == 8 ? result::double_fault : result::serial;
+        r.vector = record.vector;
+        r.error = record.vector == 8 ? 0 : record.error;
+        r.slot = 0;
+        r.writes_cr2 = record.vector == 14;
+        r.cr2 = r.writes_cr2 ? record.cr2 : 0;
     }
-    return list;
+    return seen;
+}
+
+}  // namespace
+
+Misdelivery Reader::misdelivery(const Step& step, const Response& seen, const Record& record) const {
+    Misdelivery best;
+    Interrupted here;
+    Arrivals ways;
+    if (seen.event == event::none || interrupt(walk_, step, {seen, 0, false}, here) ||
+        !deliver(here.at.state, image_, case_.environment, tape_.features, here.event, ways))
+        return best;
+    for (const Arrival& way : ways) {
+        if (way.end().result != exceptions::result::delivered) continue;
+        Expected expected = walk_.expected(here.at, {seen, 0, false}, way);
+        expected.only_vector = expected.vector == 8;
+        if (way.direct() && seen.event == event::fault && step.raised.response.writes_cr2)
+            expected.show_cr2(step.raised);
+        std::vector<FieldMisfit> misfits;
+        const auto shown = [&](const Expected::Field& field) {
+            const std::string_view name = field.name;
+            return !tape_.through_kernel || (name != "handler-flags" && name != "handler-ss" && name != "frame");
+        };
+        for (const auto& field : expected.fields())
+            if (shown(field) && !field.fits(record))
+                misfits.push_back({field.name, field.value, record.*field.member, field.mask});
+        if (best.found && misfits.size() >= best.misfits.size()) continue;
+        best = {way, std::move(misfits), {}, true};
+    }
+    if (!best.found || best.misfits.empty()) return best;
+    const auto attempt = seen_attempt(best.way, record, walk_.linear_rip(record));
+    best.rules = violated(attempt.attempt->pre, attempt.attempt->stim, attempt.response);
+    return best;
 }
 
 /// How many more records fit behind this reading.
@@ -261,16 +342,38 @@ void Reader::consider(const Failure& failure, std::size_t index, const Response&
         if (cost > 0 && !plausible(step, seen)) cost += cost_no_cause;
         if (seen.rip != step.stim.rip && seen.rip != step.stim.next)
             cost += is_op(seen.rip) && seen.rip > step.stim.rip ? cost_later_op : cost_elsewhere;
-        for (const auto& difference : frame_differences(step, seen, *record)) {
-            const std::string_view field = difference.field;
-            cost += field == "rcx" || field == "rsp" ? cost_register : cost_bits;
+        for (const auto& misfit : misdelivery(step, seen, *record).misfits) {
+            const std::string_view field = misfit.field;
+            const bool register_field = field == "rcx" || field == "rsp";
+            // With RSP the frame's place is another, too.
+            if (field != "frame") cost += register_field ? cost_register : cost_bits;
         }
     }
     if (cost >= best_.cost) return;
-    const bool late = missing && record && reports_late(step, *record);
+    const bool late = missing && record && reports_late(step, *record, walk_.linear_rip(*record));
     if (!late && progress(failure, step, seen, record) == 0) cost += missing ? cost_event : cost_stuck;
     if (cost >= best_.cost) return;
-    best_ = {&failure, index, seen, violated(step, seen), missing, late, cost};
+    best_ = {&failure, index, seen, violated(step, seen), missing, false, late, cost};
+}
+
+/// The event is one that was due; what the tape shows is how it was delivered.
+void Reader::consider_delivery(const Failure& failure, std::size_t index, const Record& record) {
+    const Step& step = failure.trail[index];
+    debug::Outcomes right;
+    debug::outcomes(step.pre, step.stim, right);
+    for (const auto& outcome : right) {
+        const auto found = misdelivery(step, outcome.response, record);
+        if (!found.found || found.misfits.empty()) continue;
+        // A vector that neither the event nor any attempt at it has is a failure to deliver: those have few vectors.
+        const bool of_way = std::any_of(found.way.attempts.begin(), found.way.attempts.begin() + found.way.count,
+                                        [&](const Attempt& a) { return a.stim.vector == record.vector; });
+        const bool of_delivery = record.vector == 8 || (record.vector >= 10 && record.vector <= 14);
+        if ((found.way.direct() && record.vector == outcome.response.vector) || (!of_way && !of_delivery)) continue;
+        // Where delivery should succeed, another event is the likelier story.
+        std::size_t cost = found.way.direct() ? cost_event + cost_rip : cost_in_sight + (of_way ? 0 : cost_bits);
+        for (const auto& misfit : found.misfits) cost += std::string_view(misfit.field) == "rcx" ? cost_register : 1;
+        if (cost < best_.cost) best_ = {&failure, index, outcome.response, found.rules, false, true, false, cost};
+    }
 }
 
 Record as_kept(const Tape& tape, std::uint32_t index, const Step& step) {
@@ -291,18 +394,20 @@ void Reader::read_record(const Failure& failure) {
         const Step& step = failure.trail[i];
         const auto& stim = step.stim;
         const Record record = as_kept(tape_, failure.record, step);
-        if (record.rip != stim.rip && record.rip != stim.next && i != last) continue;
+        const auto rip = walk_.linear_rip(record);
+        if (rip != stim.rip && rip != stim.next && i != last) continue;
         const auto consider_as = [&](std::uint64_t what) {
             const bool software = stim.kind == kind::int_n || stim.kind == kind::int3 || stim.kind == kind::wake;
             if (what == event::icebp && stim.kind != kind::icebp) return;
             if (what == event::gd_db && stim.kind != kind::mov_dr) return;
             if (what == event::delivered && !software) return;
-            consider(failure, i, as_response(step, record, what), &record);
+            consider(failure, i, as_response(step, record, rip, what), &record);
         };
         if (record.vector == 1)
             for (const auto what : db_events) consider_as(what);
         else
             for (const auto what : other_events) consider_as(what);
+        consider_delivery(failure, i, record);
     }
     // Nothing was raised where something was due, and the record belongs to a later op.
     if (failure.misfit == Misfit::Exception) {

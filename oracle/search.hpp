@@ -16,9 +16,19 @@ struct Step {
     std::uint16_t op = 0;      ///< ops.size() is the end; a stage instruction belongs to the op before it
     std::uint32_t record = 0;  ///< records accounted for before it
     std::uint32_t chosen = 0;  ///< outcome taken, in the order of `outcomes`; for the last step of a failure, none
+    std::uint8_t way = 0;      ///< if that is an event: the arrival taken, in the order of `deliver`
     guest::State state;        ///< before the op
     guest::Effect effect;
+    exceptions::Outcome raised;  ///< what the exceptions chapter makes of `effect.fault`, if it faults
 };
+
+/// An event of a step on its way: the state that it interrupts, and the event.
+struct Interrupted {
+    Candidate at;
+    exceptions::Event event;
+};
+/// Null, or why the state behind the op cannot be stated.
+const char* interrupt(const Walk& walk, const Step& step, const debug::Outcome& outcome, Interrupted& out);
 
 /// Why a way ended without fitting.
 enum class Misfit : std::uint8_t {
@@ -69,16 +79,25 @@ private:
     Result follow();
     Advance advance();
     Advance branch(const guest::Effect& effect, bool at_end);
-    Trial try_event(const debug::Outcome& outcome, const guest::Effect& effect, bool at_end);
+    Advance branch_fault(const debug::Pre<Judging>& pre, debug::Stimulus<Judging>& stim, const guest::Effect& effect,
+                         bool at_end);
+    Advance try_events(const guest::Effect& effect, const exceptions::Outcome& raised, bool at_end, bool& stuck);
+    Advance continue_with(std::size_t before, std::uint32_t explained_before, bool stuck);
+    Trial try_event(const debug::Outcome& outcome, const guest::Effect& effect, const exceptions::Outcome& raised,
+                    bool at_end);
+    Trial try_arrival(const debug::Outcome& outcome, const guest::Effect& effect, const exceptions::Outcome& raised,
+                      const Arrival& way, bool at_end);
+    bool expected_inside(const Candidate& inside, const debug::Outcome& right, std::uint64_t op_kind, Expected& out);
     Trial nested_trap(guest::State handler, std::uint64_t held);
-    Trial finish();
+    Trial finish(const Arrival& way);
     Trial ends(guest::Outcome outcome);
-    Trial nmi_in_handler();
+    Trial nmi_in_handler(const Arrival& way);
     Advance fits(std::size_t chosen);
     Advance wake();
     bool wakes(const guest::State& state) const;
-    bool keep_for_later(std::size_t chosen);
-    void keep_step(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, const guest::Effect& effect);
+    bool keep_for_later(std::size_t chosen, std::uint8_t way = 0);
+    void keep_step(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, const guest::Effect& effect,
+                   const exceptions::Outcome& raised);
     Advance take_pending();
     bool effect_at(const Candidate& candidate, guest::Effect& effect, bool& at_end);
     bool outcome_left_open(const guest::Effect& effect) const;
@@ -96,6 +115,7 @@ private:
     bool forecasting_ = false;  ///< what is expected first is what tape_, own_tape_ then, is made to show
     guest::Tape own_tape_;
     const char* why_ = nullptr;
+    const char* undecided_ = nullptr;  ///< why one of several answers to an event could not be followed
 
     Candidate buffers_[2];
     Candidate *current_ = &buffers_[0], *trial_ = &buffers_[1];
@@ -104,6 +124,7 @@ private:
     std::array<std::uint8_t, guest::layout::code_limit> op_at_{};  ///< op number + 1 at each op's first byte
     std::uint32_t total_steps_ = 0, furthest_ = 0;
     std::uint32_t explained_ = 0;  ///< failures stated so far
+    std::uint8_t way_ = 0;         ///< the arrival that try_event tried last
 
     std::vector<Step> trail_;
     std::vector<Failure> failures_;

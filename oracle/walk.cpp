@@ -4,6 +4,7 @@
 
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
+#include "hypervisor/guest/task.hpp"
 
 namespace faultline::oracle {
 namespace {
@@ -12,15 +13,19 @@ using namespace guest;
 using Gpr = guest::Gpr;
 
 constexpr std::uint64_t vector_db = 1, vector_bp = 3, vector_of = 4, vector_pf = 14, first_interrupt = 32;
-/// A frame, an error code and what the stub pushes: never more below the aligned RSP.
-constexpr std::uint64_t frame_bytes = 64, frame_slots = 40;
+/// A frame, an error code and what the stub pushes: never more below the aligned stack pointer.
+constexpr std::uint64_t frame_bytes = 72;
 
 std::uint64_t& reg(State& state, Gpr r) { return state.gpr[static_cast<std::size_t>(r)]; }
 void know(State& state, Gpr r, std::uint64_t value) {
     reg(state, r) = value;
     state.gpr_known = static_cast<std::uint16_t>(state.gpr_known | 1u << static_cast<unsigned>(r));
 }
-std::uint64_t aligned_rsp(const State& state) { return state.reg(Gpr::Rsp) & ~15ull; }
+std::uint64_t linear_sp(const State& state) {
+    return state.ss_base() + (state.reg(Gpr::Rsp) & (state.mode == Mode::Real16 ? 0xFFFF : ~0ull));
+}
+/// Rounded down as 64-bit delivery does; other modes lose nothing by it.
+std::uint64_t aligned_top(const State& state) { return linear_sp(state) & ~15ull; }
 
 bool overlap(std::uint64_t a, std::uint64_t a_end, std::uint64_t b, std::uint64_t b_end) {
     return a < b_end && b < a_end;
@@ -46,12 +51,34 @@ bool code_breakpoint_in(const State& state, std::uint64_t begin, std::uint64_t e
 
 }  // namespace
 
+std::array<Expected::Field, Expected::field_count> Expected::fields() const {
+    const auto if_compared = [&](bool compared) { return compared && !only_vector ? ~0ull : 0; };
+    const auto all = if_compared(true);
+    // The order in which a difference is named.
+    return {{{"vector", &Record::vector, vector, ~0ull},
+             {"error", &Record::error, error, ~error_any},
+             {"complete", &Record::complete, 1, ~0ull},
+             {"rip", &Record::rip, rip, if_compared(rip_known)},
+             {"cs", &Record::cs, cs, all},
+             {"rflags", &Record::rflags, rflags, all & ~rflags_any},
+             {"ss", &Record::ss, ss, all},
+             {"rsp", &Record::rsp, rsp, if_compared(rsp_known)},
+             {"rcx", &Record::rcx, rcx, if_compared(rcx_known)},
+             {"cr2", &Record::cr2, cr2, all, only_vector ? 0 : cr2_span},
+             {"dr6", &Record::dr6, dr6, all & ~dr6_any},
+             {"dr7", &Record::dr7, dr7, all},
+             {"handler-flags", &Record::handler_flags, handler_flags, all & handler_flags_mask},
+             {"handler-ss", &Record::handler_ss, handler_ss, all},
+             {"frame", &Record::frame, frame, if_compared(rsp_known)}}};
+}
+
 bool fits(const Expected& e, const Record& r) {
-    if (r.vector != e.vector || ((r.error ^ e.error) & ~e.error_any) || r.complete != 1) return false;
-    if (e.only_vector) return true;
-    return r.rip == e.rip && r.cs == e.cs && r.ss == e.ss && ((r.rflags ^ e.rflags) & ~e.rflags_any) == 0 &&
-           (!e.rsp_known || r.rsp == e.rsp) && (!e.rcx_known || r.rcx == e.rcx) && r.dr7 == e.dr7 &&
-           ((r.dr6 ^ e.dr6) & ~e.dr6_any) == 0 && r.cr2 - e.cr2 <= e.cr2_span;
+    const auto fields = e.fields();
+    return std::all_of(fields.begin(), fields.end(), [&](const Expected::Field& field) { return field.fits(r); });
+}
+
+std::uint64_t Walk::linear_rip(const Record& record) const {
+    return image_.mode == Mode::Real16 ? (record.cs << 4) + record.rip : record.rip;
 }
 
 Record fill_in(const Tape& tape, std::uint32_t index, const Expected& e) {
@@ -65,6 +92,7 @@ Record fill_in(const Tape& tape, std::uint32_t index, const Expected& e) {
     take(r.rflags, e.rflags, unseen.rflags);
     take(r.dr6, e.dr6, unseen.dr6);
     take(r.dr7, e.dr7, unseen.dr7);
+    r.handler_flags = e.handler_flags, r.handler_ss = e.handler_ss, r.frame = e.frame;
     return r;
 }
 
@@ -79,10 +107,11 @@ const char* Walk::start(Candidate& c) const {
     constexpr std::uint64_t loadable = rflags::arithmetic | rflags::tf | rflags::if_ | rflags::df | rflags::iopl |
                                        rflags::nt | rflags::rf | rflags::ac | rflags::id;
     State& s = c.state;
+    s.mode = image_.mode;
     s.gpr = p.gpr;
     know(s, Gpr::Rsp, p.entry_frame.rsp);
     s.gpr_known = 0xFFFF;
-    s.rip = p.entry_frame.rip;
+    s.rip = layout::code;
     s.rflags = (p.entry_frame.rflags & loadable) | rflags::fixed1;
     s.rflags_known = ~0ull;
     s.cs = static_cast<std::uint16_t>(p.entry_frame.cs);
@@ -90,7 +119,9 @@ const char* Walk::start(Candidate& c) const {
     s.cpl = s.cs & 3;
     s.dr = p.dr;
     s.debugctl = p.use_debugctl ? p.debugctl : 0;
+    s.cr0 = p.cr0 ? p.cr0 : image_.stage->cr0;
     s.cr4 = p.cr4;
+    s.tr = layout::tr;
     s.memory = {};
     c.carried = {};
     c.record = c.steps = 0;
@@ -117,14 +148,23 @@ const char* Walk::start(Candidate& c) const {
         s.dr6 = loaded[0].response.dr6;
         s.dr7 = loaded[0].response.dr7;
     }
-    if (s.dr7 & dr::dr7_enables &&
-        (watched(s, layout::page_tables, layout::df_top) || code_breakpoint_in(s, layout::page_tables, layout::df_top)))
+    if (s.dr7 & dr::dr7_enables && (watched(s, layout::page_tables, layout::stage_end) ||
+                                    code_breakpoint_in(s, layout::page_tables, layout::stage_end)))
         return "a breakpoint watches the stage";
+    // Where IRET stays at CPL 0 and pops no stack pointer, the prologue's own frame lies below the program's stack.
+    constexpr std::uint64_t entry_frame = 12;
+    if (s.dr7 & dr::dr7_enables && !long_mode(s.mode) && s.cpl == 0 &&
+        watched(s, linear_sp(s) - entry_frame, linear_sp(s)))
+        return "a breakpoint watches the frame that the stage starts the program with";
     return nullptr;
 }
 
 const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Response<Judging>& response) const {
     State& s = c.state;
+    if (e.kind == Kind::TaskSwitch) {
+        s = after_task_switch(s, {s, image_, e.next, environment_.gates, &environment_.surroundings}, e);
+        return nullptr;
+    }
     for (unsigned i = 0; i < e.register_count; ++i) {
         const auto& write = e.registers[i];
         reg(s, write.gpr) = write.value;
@@ -141,7 +181,9 @@ const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Respon
     s.cpl = e.cpl;
     s.cs = e.cs;
     s.ss = e.ss;
+    s.cr0 = e.cr0;
     s.cr4 = e.cr4;
+    s.tr = e.tr;
     s.debugctl = e.debugctl;
     s.rip = e.next;
     if (e.kind == Kind::MovDr) {
@@ -153,97 +195,109 @@ const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Respon
     return nullptr;
 }
 
-Expected Walk::expected(const Candidate& c, const debug::Outcome& outcome, const Effect& e) const {
-    const auto& r = outcome.response;
+Expected Walk::expected(const Candidate& c, const debug::Outcome& outcome, const Arrival& arrival) const {
+    const auto& event = outcome.response;
+    const auto& end = arrival.end();
     const State& s = c.state;
+    const bool real = s.mode == Mode::Real16;
     Expected x;
-    x.vector = r.vector;
-    x.error = r.error;
-    x.rip = r.rip;
+    x.vector = arrival.vector();
+    x.error = end.pushes_error ? end.error : 0;
+    x.rip = end.rip - s.cs_base();
+    x.rip_known = !arrival.end_outcome().rip_any;
     x.cs = s.cs;
     x.ss = s.ss;
-    x.rsp = s.reg(Gpr::Rsp);
+    x.rsp = s.reg(Gpr::Rsp) & (real ? 0xFFFF : ~0ull);
     x.rsp_known = s.known(Gpr::Rsp);
     x.rcx = s.reg(Gpr::Rcx);
     x.rcx_known = s.known(Gpr::Rcx);
-    x.rflags = (s.rflags & ~(rflags::rf | rflags::tf)) | (r.rf ? rflags::rf : 0) | (r.tf ? rflags::tf : 0);
-    x.rflags_any = ~(s.rflags_known | rflags::rf | rflags::tf) | (outcome.rf_any ? rflags::rf : 0);
+    x.rflags = (s.rflags & ~(rflags::rf | rflags::tf)) | (end.rf ? rflags::rf : 0) | (event.tf ? rflags::tf : 0);
+    x.rflags_any = ~(s.rflags_known | rflags::rf | rflags::tf);
+    if ((arrival.direct() && outcome.rf_any) || arrival.end_outcome().rf_any) x.rflags_any |= rflags::rf;
+    if (real) x.rflags_any |= ~0xFFFFull;  // the image is FLAGS
     x.cr2 = not_recorded;
-    if (r.event == debug::event::fault && r.vector == vector_pf) {
-        x.cr2 = e.fault.cr2;
-        // Of an access that crosses into an absent page, any byte in that page may be reported: Intel SDM vol 3,
-        // "Page-Fault Exception (#PF)" speaks of the address that caused it.
-        if (e.fault.cr2 % layout::page == 0) x.cr2_span = 7;
-    }
-    if (r.vector == vector_db) {  // by #DB or by INT 1: the stub is the same
-        x.dr6 = r.dr6;
-        x.dr7 = r.dr7;
+    if (const auto* writer = arrival.writes_cr2(); writer && arrival.vector() == vector_pf) x.show_cr2(*writer);
+    if (arrival.vector() == vector_db) {  // by #DB or by INT 1: the stub is the same
+        x.dr6 = event.dr6;
+        x.dr7 = event.dr7;
         x.dr6_any = outcome.dr6_any;
     }
+    x.handler_flags =
+        (end.if_ ? rflags::if_ : 0) | (end.tf ? rflags::tf : 0) | (end.nt ? rflags::nt : 0) | (end.ac ? rflags::ac : 0);
+    x.handler_flags_mask = rflags::if_ | rflags::tf | rflags::nt | (real ? 0 : rflags::ac);
+    x.handler_ss = end.ss;
+    x.frame = end.frame;
     return x;
 }
 
-Delivery Walk::delivery(const Candidate& c, const char*& why) const {
+const char* Walk::cannot_deliver(const Candidate& c) const {
     const State& s = c.state;
-    const auto undecided = [&](const char* reason) {
-        why = reason;
-        return Delivery::NotModelled;
-    };
-    if (s.dr7 & dr::dr7_enables) {
-        if (watched(s, layout::page_tables, layout::df_top) ||
-            code_breakpoint_in(s, layout::page_tables, layout::df_top))
-            return undecided("a breakpoint watches the stage");
-    }
-    if (s.cpl != 0) return Delivery::Possible;
-    if (!s.known(Gpr::Rsp)) return undecided("an event is delivered on an unknown stack");
-    const auto top = aligned_rsp(s), bottom = top - frame_bytes;
-    const auto writable = [](std::uint64_t address) {
-        const auto page = page_access(address);
-        return page.present && page.writable;
-    };
-    if (!writable(top - 8)) return Delivery::DoubleFault;
-    const auto within = [&](std::uint64_t begin, std::uint64_t size) {
-        return bottom >= begin && top <= begin + size && bottom < top;
-    };
-    if (!within(layout::stack_bottom, 2 * layout::page) && !within(layout::data, layout::data_size) &&
-        !within(layout::supervisor, layout::page))
-        return undecided("an event is delivered on a stack outside the program's pages");
+    if (s.dr7 & dr::dr7_enables && (watched(s, layout::page_tables, layout::stage_end) ||
+                                    code_breakpoint_in(s, layout::page_tables, layout::stage_end)))
+        return "a breakpoint watches the stage";
+    if (s.cpl != 0) return nullptr;
+    if (!s.known(Gpr::Rsp)) return "an event is delivered on an unknown stack";
     // Whether the frame's own pushes and pops meet data breakpoints, no manual says.
-    if (s.dr7 & dr::dr7_enables && watched(s, bottom, s.reg(Gpr::Rsp)))
-        return undecided("a data breakpoint watches an exception frame");
-    return Delivery::Possible;
+    const auto top = aligned_top(s), bottom = top - frame_bytes;
+    if (s.dr7 & dr::dr7_enables && watched(s, bottom, linear_sp(s)))
+        return "a data breakpoint watches an exception frame";
+    return nullptr;
 }
 
-State Walk::at_handler(const Candidate& c, std::uint64_t vector, bool has_error) const {
+const char* Walk::cannot_follow(const Candidate& c, const Arrival& arrival) const {
+    const auto& end = arrival.end();
+    if (end.result == exceptions::result::task_switch) return "an event is delivered through a task gate";
+    if (end.result != exceptions::result::delivered) return nullptr;
+    if (arrival.attempts[arrival.count - 1].stim.target_out_of_range) return "a handler outside all memory is entered";
+    if (end.cpl != 0) return "a handler runs at CPL 3, where the stage's text is not its own";
+    const auto begin = end.frame + (c.state.mode == Mode::Real16 ? c.state.ss_base() : 0) - (frame_bytes - 40);
+    const auto top = end.frame + (c.state.mode == Mode::Real16 ? c.state.ss_base() : 0) + 48;
+    const auto within = [&](std::uint64_t first, std::uint64_t size) {
+        return begin >= first && top <= first + size + 48 && begin < top;
+    };
+    if (within(layout::stack_bottom, 2 * layout::page) || within(layout::data, layout::data_size) ||
+        within(layout::supervisor, layout::page) ||
+        within(layout::rsp0_top - 2 * layout::page, layout::stage_end - layout::rsp0_top + 2 * layout::page))
+        return nullptr;
+    return "an event is delivered on a stack outside the program's pages";
+}
+
+State Walk::at_handler(const Candidate& c, const Arrival& arrival) const {
+    const auto& end = arrival.end();
     State h = c.state;
-    const auto top = c.state.cpl != 0 ? layout::rsp0_top : aligned_rsp(c.state);
-    know(h, Gpr::Rsp, top - frame_slots - (has_error ? 8 : 0));
-    h.rip = image_.stage->symbols.stubs + stub_stride * vector;
-    // Interrupt gates. Intel SDM vol 3, "Flag Usage By Exception- or Interrupt-Handler Procedure".
-    h.rflags &= ~(rflags::tf | rflags::if_ | rflags::nt | rflags::rf | rflags::vm);
-    h.rflags_known |= rflags::tf | rflags::if_ | rflags::nt | rflags::rf | rflags::vm;
-    // A change of privilege in long mode loads SS with a null selector of the new CPL.
-    if (c.state.cpl != 0) h.ss = 0;
-    h.cs = layout::kernel_cs;
-    h.cpl = 0;
+    if (long_mode(h.mode)) h.mode = Mode::Long64;
+    know(h, Gpr::Rsp, end.frame);
+    h.rip = image_.stage->symbols.stubs + stub_stride * arrival.vector();
+    const auto flag = [&](bool on, std::uint64_t bit) { h.rflags = (h.rflags & ~bit) | (on ? bit : 0); };
+    flag(end.tf, rflags::tf), flag(end.if_, rflags::if_), flag(end.nt, rflags::nt), flag(end.rf_after, rflags::rf);
+    flag(end.ac, rflags::ac), flag(false, rflags::vm);
+    h.rflags_known |= rflags::tf | rflags::if_ | rflags::nt | rflags::rf | rflags::ac | rflags::vm;
+    h.ss = static_cast<std::uint16_t>(end.ss);
+    h.cs = h.mode == Mode::Real16 ? std::uint16_t{0} : layout::kernel_cs;
+    h.cpl = static_cast<std::uint8_t>(end.cpl);
     return h;
 }
 
 bool Walk::react(Candidate& c, const Record& record) const {
     State& s = c.state;
     const Params& p = image_.params;
-    s.rip = record.rip;
-    s.rflags = record.rflags;
+    s.rip = linear_rip(record);
+    if (s.mode == Mode::Real16) {
+        // Delivery cleared AC and RF, and the stub returns with an image of 32 bits whose upper half is its own.
+        s.rflags = record.rflags & 0xFFFF;
+    } else {
+        s.rflags = record.rflags;
+    }
     s.rflags_known = ~0ull;
     know(s, Gpr::Rcx, record.rcx);
     know(s, Gpr::Rsp, record.rsp);
     c.carried.shadow = false;
     c.carried.continues = false;
 
-    const bool inside = in_program(record.rip);
-    const auto skip = [&] { s.rip += image_.skip[record.rip - layout::code]; };
+    const bool inside = in_program(s.rip);
+    const auto skip = [&] { s.rip += image_.skip[s.rip - layout::code]; };
     if (record.vector == vector_db) {
-        if (!inside && !in_stage_text(record.rip)) return false;
+        if (!inside && !in_stage_text(s.rip)) return false;
         if (inside) {
             if (p.db_skip) skip();
             s.rflags |= p.db_rf_set;
@@ -262,7 +316,8 @@ bool Walk::react(Candidate& c, const Record& record) const {
 
 void Walk::clobber(Candidate& c) const {
     if (c.state.cpl != 0 || !c.state.known(Gpr::Rsp)) return;
-    const Candidate::Clobbered now = {aligned_rsp(c.state) - frame_bytes, c.state.reg(Gpr::Rsp), c.state.memory.size()};
+    const auto top = aligned_top(c.state);
+    const Candidate::Clobbered now = {top - frame_bytes, linear_sp(c.state), c.state.memory.size()};
     const auto begin = c.clobbered.begin(), end = begin + c.clobbered_count;
     const auto kept =
         std::remove_if(begin, end, [&](const auto& old) { return old.begin >= now.begin && old.end <= now.end; });

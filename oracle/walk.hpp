@@ -12,6 +12,7 @@
 #include "hypervisor/guest/tape.hpp"
 #include "oracle/chapters/debug/outcomes.hpp"
 #include "oracle/chapters/debug/stimulus.hpp"
+#include "oracle/delivery.hpp"
 
 namespace faultline::oracle {
 
@@ -33,27 +34,45 @@ struct Candidate {
     std::array<Clobbered, 8> clobbered;
     /// Which outcome of the op before led here, and how many ops lie behind: for explanations only.
     std::uint32_t chosen = 0, trail = 0;
+    std::uint8_t way = 0;  ///< and by which arrival
 };
 
 /// What a record must show. Fields of a candidate that are not known are not compared.
 struct Expected {
     std::uint64_t vector = 0, error = 0, rip = 0, cs = 0, ss = 0, rsp = 0, rflags = 0, cr2 = 0, rcx = 0;
     std::uint64_t dr6 = guest::not_recorded, dr7 = guest::not_recorded;
+    std::uint64_t handler_flags = 0, handler_ss = 0, frame = 0;
     std::uint64_t error_any = 0, rflags_any = 0, dr6_any = 0;  ///< bits not compared
+    std::uint64_t handler_flags_mask = 0;                      ///< bits compared
     std::uint64_t cr2_span = 0;                                ///< CR2 may be up to this many bytes higher
-    bool rsp_known = true, rcx_known = true;
+    bool rsp_known = true, rcx_known = true, rip_known = true;
     bool only_vector = false;  ///< #DF: the frame is undefined
+
+    void show_cr2(const exceptions::Outcome& writer) {
+        cr2 = writer.cr2_low;
+        cr2_span = writer.cr2_high - writer.cr2_low;
+    }
+
+    /// One field of the record: right when it agrees in the bits of `mask`, or lies up to `span` above `value`.
+    struct Field {
+        const char* name;
+        std::uint64_t guest::Record::*member;
+        std::uint64_t value, mask, span = 0;
+        bool fits(const guest::Record& r) const {
+            return span ? r.*member - value <= span : ((r.*member ^ value) & mask) == 0;
+        }
+    };
+    static constexpr std::size_t field_count = 15;
+    std::array<Field, field_count> fields() const;
 };
 bool fits(const Expected& expected, const guest::Record& record);
 /// The tape's record with what the subject does not show of it (guest::Unseen) taken from `expected`.
 guest::Record fill_in(const guest::Tape& tape, std::uint32_t index, const Expected& expected);
 
-/// Whether an event can be delivered in this state, and whether the oracle can speak about what follows.
-enum class Delivery : std::uint8_t { Possible, DoubleFault, NotModelled };
-
 class Walk {
 public:
-    Walk(const guest::Image& image, const guest::Features& features) : image_(image), features_(features) {}
+    Walk(const guest::Case& subject_case, const guest::Image& image, const guest::Features& features)
+        : environment_(subject_case.environment), image_(image), features_(features) {}
 
     const guest::Image& image() const { return image_; }
     const guest::Features& features() const { return features_; }
@@ -65,32 +84,37 @@ public:
     const char* complete_op(Candidate& candidate, const guest::Effect& effect,
                             const debug::Response<Judging>& response) const;
 
-    /// The record of an event that interrupts `candidate` in its present state (an op that completes first has).
-    Expected expected(const Candidate& candidate, const debug::Outcome& outcome, const guest::Effect& effect) const;
+    /// The record of an event that interrupts `candidate` in its present state (an op that completes first has), and
+    /// goes the way of `arrival`.
+    Expected expected(const Candidate& candidate, const debug::Outcome& outcome, const Arrival& arrival) const;
 
-    /// See Delivery. A reason is written to `why` for NotModelled.
-    Delivery delivery(const Candidate& candidate, const char*& why) const;
+    /// Why the oracle cannot speak about what follows an event in this state, or null.
+    const char* cannot_deliver(const Candidate& candidate) const;
+    /// The same of the way it goes.
+    const char* cannot_follow(const Candidate& candidate, const Arrival& arrival) const;
 
-    /// State at the first instruction of the handler of `vector`; `has_error` as pushed.
-    guest::State at_handler(const Candidate& candidate, std::uint64_t vector, bool has_error) const;
+    /// State at the first instruction of the handler that `arrival` ends in.
+    guest::State at_handler(const Candidate& candidate, const Arrival& arrival) const;
 
     /// The stub has written `record`, and returned. False: it ended the run instead (a RIP outside the program).
     bool react(Candidate& candidate, const guest::Record& record) const;
 
-    /// Marks what an exception frame and the stub overwrite below RSP.
+    /// Marks what exception frames and the stub overwrite below RSP.
     void clobber(Candidate& candidate) const;
     /// Whether the op reads stack bytes that a frame has overwritten.
     bool reads_clobbered(const Candidate& candidate, const guest::Effect& effect) const;
 
+    /// Linear addresses.
     bool in_program(std::uint64_t rip) const;
     bool in_stage_text(std::uint64_t rip) const;
+    std::uint64_t linear_rip(const guest::Record& record) const;
+    /// What an address or general purpose register can hold in the case's mode.
+    std::uint64_t register_mask() const { return image_.mode == guest::Mode::Long64 ? ~0ull : 0xFFFF'FFFFull; }
 
 private:
+    const guest::Environment& environment_;
     const guest::Image& image_;
     const guest::Features& features_;
 };
-
-/// Vectors that push an error code. Intel SDM vol 3, "Exceptions and Interrupts" (table of vectors).
-constexpr bool pushes_error(std::uint64_t vector) { return vector < 32 && (0x6022'7D00u >> vector & 1); }
 
 }  // namespace faultline::oracle

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "oracle/chapters/debug/situation.hpp"
+
 namespace faultline::oracle {
 namespace {
 
@@ -35,9 +37,8 @@ Hits hits_of(const Pre<Judging>& pre, const Stimulus<Judging>& stim) {
     p.held = 0;
     Stimulus<Judging> s = stim;
     s.faults = s.continues = false;
-    const std::uint64_t addresses[] = {pre.dr0, pre.dr1, pre.dr2, pre.dr3};
     for (unsigned n = 0; n < 4; ++n) {
-        if (rw_of(pre, n) != 0 || addresses[n] != stim.rip) continue;
+        if (rw_of(pre, n) != 0 || debug::address_of(pre, n) != stim.rip) continue;
         (enabled(pre, n) ? result.code : result.disabled) = true;
     }
     for (unsigned n = 0; n < 4; ++n)

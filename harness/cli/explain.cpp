@@ -5,6 +5,7 @@
 #include "harness/cli/cli.hpp"
 #include "harness/cli/finding.hpp"
 #include "harness/cli/output.hpp"
+#include "harness/cli/rule_page.hpp"
 #include "hypervisor/guest/case_text.hpp"
 #include "hypervisor/guest/tape_text.hpp"
 #include "oracle/catalogue.hpp"
@@ -15,56 +16,9 @@ namespace {
 struct Options {
     std::string what;
     std::optional<RowId> id;
+    std::optional<std::string> database;
     bool json = false;
 };
-
-constexpr std::string_view vendor_text(oracle::RuleVendor vendor) {
-    switch (vendor) {
-        case oracle::RuleVendor::Amd: return "AMD";
-        case oracle::RuleVendor::Intel: return "Intel";
-        case oracle::RuleVendor::Both: break;
-    }
-    return "AMD and Intel";
-}
-
-constexpr std::string_view kind_text(oracle::RuleKind kind) {
-    switch (kind) {
-        case oracle::RuleKind::Arch: return "ARCH: the architecture's must";
-        case oracle::RuleKind::Spec: return "SPEC: a specification's must";
-        case oracle::RuleKind::Free: return "FREE: an alternative that is allowed";
-        case oracle::RuleKind::Policy: break;
-    }
-    return "POLICY of a named implementation";
-}
-
-Json rule_json(const oracle::RuleInfo& rule) {
-    return {{"id", rule.id},
-            {"chapter", rule.chapter},
-            {"statement", rule.statement},
-            {"vendor", vendor_text(rule.vendor)},
-            {"kind", kind_text(rule.kind)},
-            {"citation", rule.citation},
-            {"seed", rule.seed}};
-}
-
-void print_rule(const oracle::RuleInfo& rule) {
-    fmt::print("{} ({})\n  {}\n  {}; {}\n  {}\n", rule.id, rule.chapter, rule.statement, kind_text(rule.kind),
-               vendor_text(rule.vendor), rule.citation);
-    if (!rule.seed.empty()) fmt::print("  seed {}\n", rule.seed);
-}
-
-Result<Exit> explain_rule(const Options& o) {
-    const oracle::RuleInfo* rule = oracle::find_rule(o.what);
-    if (!rule)
-        return fail(Exit::Usage, fmt::format("there is no rule {} (`faultline list rules`); a finding is explained by "
-                                             "`faultline explain DB ID`",
-                                             printable(o.what)));
-    if (o.json)
-        print(rule_json(*rule));
-    else
-        print_rule(*rule);
-    return Exit::Ok;
-}
 
 Result<Exit> explain_finding(const Options& o) {
     auto store = Store::open(o.what, Store::Access::Existing);
@@ -121,8 +75,11 @@ void add_explain(CLI::App& app, Chosen& chosen) {
         "A rule with its citation (explain RULE), or a finding disassembled, expected beside seen (explain DB ID)");
     command->add_option("WHAT", o->what, "Rule, such as DBG-047, or a database")->required()->type_name("RULE|DB");
     command->add_option("ID", o->id, "Number of the finding in the database");
+    command->add_option("--db", o->database, "With RULE: what the runs in this database saw of it")->type_name("FILE");
     add_format(*command, o->json);
-    command->callback([o, &chosen] { chosen.action = [o] { return o->id ? explain_finding(*o) : explain_rule(*o); }; });
+    command->callback([o, &chosen] {
+        chosen.action = [o] { return o->id ? explain_finding(*o) : explain_rule(o->what, o->database, o->json); };
+    });
 }
 
 }  // namespace faultline::harness::cli

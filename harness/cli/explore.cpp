@@ -5,10 +5,12 @@
 #include <charconv>
 #include <thread>
 
+#include "harness/backends.hpp"
 #include "harness/cli/cli.hpp"
 #include "harness/cli/output.hpp"
 #include "harness/cli/session.hpp"
 #include "harness/generate/generator.hpp"
+#include "harness/generate/steering.hpp"
 #include "hypervisor/guest/text.hpp"
 
 namespace faultline::harness::cli {
@@ -23,6 +25,9 @@ struct Options {
     std::string database;
     std::optional<std::string> known;
     std::uint64_t coverage_every = 32;
+    std::vector<std::string> modes;
+    std::optional<unsigned> cpl;
+    bool unsteered = false;
     bool json = false;
 };
 
@@ -34,10 +39,43 @@ Result<void> check_worlds(const std::vector<std::string>& worlds) {
     return {};
 }
 
+/// What all subjects can run, and the command line asks for.
+Result<Profile> profile_of(const Options& o) {
+    Profile profile;
+    if (!o.modes.empty()) {
+        auto chosen = with_modes(profile, o.modes);
+        if (!chosen) return chosen;
+        profile = *chosen;
+    }
+    if (o.cpl) (*o.cpl == 0 ? profile.cpl3 : profile.cpl0) = false;
+    for (const std::string& backend : o.backends) profile = profile & profile_of_backend(backend);
+    if (profile.empty()) return fail(Exit::Skipped, "no subject can run programs of this mode and privilege");
+    return profile;
+}
+
+/// A seed that the database has seen means the same programs again. Else the weights follow what the earlier runs left
+/// uncovered.
+Result<Weights> weights_of(const Options& o, Store& store, const Profile& profile) {
+    const Weights base;
+    if (o.unsteered) return base;
+    const auto runs = store.runs();
+    if (!runs) return tl::unexpected(runs.error());
+    for (const RunRow& run : *runs)
+        if (run.command == "explore" && run.seed == o.seed && run.profile == to_text(profile))
+            return with_steering(base, run.steering);
+    auto rows = store.rule_ops(to_text(profile));
+    if (!rows) return tl::unexpected(rows.error());
+    std::vector<Companion> seen;
+    for (const auto& row : *rows) seen.push_back({row.rule, row.op, row.programs});
+    return steered(base, seen);
+}
+
 Result<Exit> explore_command(const Options& o) {
     auto backends = factories(o.backends);
     if (!backends) return tl::unexpected(backends.error());
     if (auto checked = check_worlds(o.worlds); !checked) return tl::unexpected(checked.error());
+    const auto profile = profile_of(o);
+    if (!profile) return tl::unexpected(profile.error());
     auto known = known_findings(o.known);
     if (!known) return tl::unexpected(known.error());
     for (const BackendFactory& factory : *backends)  // before the database is made
@@ -45,7 +83,9 @@ Result<Exit> explore_command(const Options& o) {
     auto store = Store::open(o.database, Store::Access::Create);
     if (!store) return tl::unexpected(store.error());
 
-    const Generator generator;
+    auto weights = weights_of(o, *store, *profile);
+    if (!weights) return tl::unexpected(weights.error());
+    const Generator generator(*weights, *profile);
     const auto reproduce = [&](const FindingRow& f) { return replay_command(o.database, f.id); };
     Plan plan;
     plan.run = {.command = "explore",
@@ -53,7 +93,9 @@ Result<Exit> explore_command(const Options& o) {
                 .weights_version = generator.weights().version,
                 .stage_version = guest::stage_of(guest::World::Bare, guest::Mode::Long64)->version,
                 .shard_index = o.shard_index,
-                .shard_count = o.shard_count};
+                .shard_count = o.shard_count,
+                .profile = to_text(*profile),
+                .steering = steering_text(*weights)};
     plan.subjects = *std::move(backends);
     plan.source = [&](std::uint64_t index, guest::Case& kase) { generator.draw(o.seed, plan.number(index), kase); };
     plan.programs = o.programs;
@@ -102,6 +144,14 @@ void add_explore(CLI::App& app, Chosen& chosen) {
         ->delimiter(',')
         ->check(CLI::IsMember({"bare", "svm", "vmx", "sev-es", "snp"}))
         ->type_name("W[,W…]");
+    command->add_option("--mode", o->modes, "Modes of programs (default: all that the backends run)")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"long64", "compat32", "prot32", "real16"}))
+        ->type_name("M[,M…]");
+    command->add_option("--cpl", o->cpl, "Only programs that start at this privilege")
+        ->check(CLI::IsMember({0u, 3u}))
+        ->type_name("0|3");
+    command->add_flag("--unsteered", o->unsteered, "Don't let the weights follow the coverage of earlier runs in FILE");
     auto* amount = command->add_option_group("amount", "How much");
     amount->add_option("--programs", o->programs, "How many programs")->check(CLI::PositiveNumber)->type_name("N");
     amount->add_option("--for", o->seconds, "How long, such as 90s, 10m, 2h")

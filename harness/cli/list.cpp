@@ -7,6 +7,7 @@
 #include "harness/cli/cli.hpp"
 #include "harness/cli/files.hpp"
 #include "harness/cli/output.hpp"
+#include "harness/cli/rule_page.hpp"
 #include "hypervisor/engine/quirk.hpp"
 #include "hypervisor/guest/case_file.hpp"
 #include "hypervisor/guest/op.hpp"
@@ -93,6 +94,7 @@ Result<Table> corpora() {
 void add_list(CLI::App& app, Chosen& chosen) {
     struct Options {
         std::string what;
+        std::optional<std::string> database;
         bool json = false;
     };
     auto o = std::make_shared<Options>();
@@ -102,9 +104,15 @@ void add_list(CLI::App& app, Chosen& chosen) {
     command->add_option("WHAT", o->what, "rules, ops, backends, quirks or corpora")
         ->required()
         ->check(CLI::IsMember({"rules", "ops", "backends", "quirks", "corpora"}));
+    command->add_option("--db", o->database, "With rules: how often each applied and was decisive in this database")
+        ->type_name("FILE");
     add_format(*command, o->json);
     command->callback([o, lists, &chosen] {
         chosen.action = [o, lists]() -> Result<Exit> {
+            if (o->database) {
+                if (o->what == "rules") return list_coverage(*o->database, o->json);
+                return fail(Exit::Usage, "--db goes with `list rules` only");
+            }
             auto table = lists.at(o->what)();
             if (!table) return tl::unexpected(table.error());
             if (o->json)

@@ -189,6 +189,12 @@ Result<void> Collector::flush(bool now, std::string_view status) {
                                           subject.use.decisive[r]);
             });
     }
+    if (now)
+        summary_.company.each([&](std::size_t rule, const std::string& op, std::uint64_t programs) {
+            const auto rules = oracle::catalogue();
+            if (rule < rules.size())
+                also([&] { return store.set_rule_op(summary_.run, rules[rule].id, op, programs); });
+        });
     also([&] { return store.commit(); });
     return result;
 }

@@ -34,6 +34,7 @@ public:
         }
     }
     const std::vector<oracle::RuleUse>& use() const { return use_; }
+    const Company& company() const { return company_; }
     const std::string& error() const { return error_; }
 
 private:
@@ -47,7 +48,10 @@ private:
             plan_.source(index, kase_);
             ++block.programs;
             for (std::size_t s = 0; s < machines_.size(); ++s) {
-                Look look = machines_[s]->look(kase_, index % plan_.coverage_every == 0 ? &use_[s] : nullptr);
+                const bool sampled = index % plan_.coverage_every == 0;
+                if (sampled) one_ = {};
+                Look look = machines_[s]->look(kase_, sampled ? &one_ : nullptr);
+                if (sampled) count(s);
                 if (plan_.review) plan_.review(index, machines_[s]->image(), machines_[s]->tape(), look);
                 if (look.verdict == Verdict::Pass)
                     ++block.passes[s][Verdict::Pass];
@@ -56,6 +60,13 @@ private:
             }
         }
         return block;
+    }
+    void count(std::size_t subject) {
+        for (std::size_t r = 0; r < oracle::max_rules; ++r) {
+            use_[subject].applied[r] += one_.applied[r];
+            use_[subject].decisive[r] += one_.decisive[r];
+        }
+        company_.add(kase_, one_);
     }
     Sighting sighting(std::uint64_t index, std::size_t subject, const Look& look) {
         Sighting seen{.index = index, .subject = subject, .verdict = look.verdict, .reason = look.reason};
@@ -72,6 +83,8 @@ private:
     OrderedQueue<Block>& queue_;
     std::vector<std::unique_ptr<Machine>> machines_;
     std::vector<oracle::RuleUse> use_;
+    oracle::RuleUse one_;  ///< of the program at hand
+    Company company_;
     std::map<std::tuple<std::size_t, Verdict, std::string>, std::size_t> kept_;
     guest::Case kase_;
     std::string error_;
@@ -140,6 +153,7 @@ Result<Summary> explore(const Plan& plan) {
     threads.clear();
     for (const Worker& worker : workers) {
         if (result && !worker.error().empty()) result = fail(Exit::Internal, worker.error());
+        summary.company += worker.company();
         for (std::size_t s = 0; s < summary.subjects.size(); ++s)
             for (std::size_t r = 0; r < oracle::max_rules; ++r) {
                 summary.subjects[s].use.applied[r] += worker.use()[s].applied[r];

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "harness/explore/machine.hpp"
+#include "harness/generate/steering.hpp"
 #include "harness/known/known.hpp"
 #include "harness/result.hpp"
 #include "harness/store/store.hpp"
@@ -44,6 +45,7 @@ struct Summary {
     double seconds = 0;
     bool interrupted = false;
     std::vector<SubjectSummary> subjects;
+    Company company;                   ///< over all subjects
     std::vector<FindingRow> findings;  ///< known ones included, in the order they were found
     std::uint64_t total(Verdict v) const;
 };

@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
+#include "harness/generate/profile.hpp"
 #include "harness/generate/stream.hpp"
 #include "harness/generate/weights.hpp"
 #include "hypervisor/guest/case.hpp"
@@ -26,7 +28,8 @@ struct Watch {
 
 class Draft {
 public:
-    Draft(const Weights& weights, Stream random, guest::Case& kase) : weights_(weights), random_(random), case_(kase) {}
+    Draft(const Weights& weights, const Profile& profile, Stream random, guest::Case& kase)
+        : weights_(weights), profile_(profile), random_(random), case_(kase) {}
 
     /// Everything that stands before op 0, except what must know the ops.
     void environment();
@@ -42,6 +45,7 @@ public:
 
 private:
     // environment.cpp
+    void mode_and_privilege();
     void watches();
     std::uint64_t dr7_of_watches();
     std::uint64_t dr7_value();
@@ -55,10 +59,35 @@ private:
     /// An op behind the one that is `ahead` ops from here.
     guest::Value forward(unsigned ahead);
     guest::Value role_value(guest::Gpr gpr);
+    /// For MOV SS, mostly one that loads.
+    std::uint16_t stack_selector();
+
+    // surroundings.cpp
+    void surroundings();
+    void gate();
+
+    bool wide() const { return case_.mode == guest::Mode::Long64; }
+    bool real() const { return case_.mode == guest::Mode::Real16; }
+    /// Bytes of a stack slot.
+    unsigned slot() const { return guest::address_bytes(case_.mode); }
+    guest::Value fitted(guest::Value value) const {
+        if (!wide()) value.literal &= 0xFFFF'FFFF;
+        return value;
+    }
+    /// The last two slots of Environment::stack: above every stack pointer a program has, so that exception frames
+    /// never reach them, and safe to watch. The upper one holds a selector for SS.
+    std::uint64_t anchor_selector() const { return guest::layout::stack_top - slot(); }
+    std::uint64_t anchor_data() const { return guest::layout::stack_top - 2 * slot(); }
 
     // moves.cpp
     template <class OpStruct>
     void emit();
+    /// The register that holds `role`'s kind of value for the op being drawn: outside long64 there are eight registers,
+    /// and RAX is loaded for it just before.
+    guest::Gpr holder(guest::Gpr role);
+    /// Holds nothing that anyone relies on.
+    guest::Gpr scratch() const { return wide() ? guest::Gpr::R15 : guest::Gpr::Rax; }
+    std::uint16_t code_selector();
     void add(guest::Op op) { case_.ops.push_back(op); }
     void prepare(guest::Gpr gpr, guest::Value value);
     void reaim(guest::Gpr gpr);
@@ -130,8 +159,18 @@ private:
     void aim(guest::ops::RepLods& op);
     void aim(guest::ops::RepIns& op);
     void aim(guest::ops::RepOuts& op);
+    void aim(guest::ops::PopSs& op);
+    void aim(guest::ops::Bound& op);
+    void aim(guest::ops::Enter& op);
+    void aim(guest::ops::Leave& op);
+    void aim(guest::ops::FarJmp& op);
+    void aim(guest::ops::FarCall& op);
+    void aim(guest::ops::FarRet& op);
+    void aim(guest::ops::Lss& op);
+    void aim(guest::ops::Aam& op);
 
     const Weights& weights_;
+    const Profile& profile_;
     Stream random_;
     guest::Case& case_;
     std::array<Watch, 4> watches_{};
@@ -147,13 +186,10 @@ private:
     bool shadow_ = false;  ///< the last op loaded SS: nothing may come between it and the next
     unsigned depth_ = 0;   ///< quadwords pushed and not popped yet
     unsigned pushes_ = 0;
-    bool drop_ = false;         ///< the op being drawn cannot be made safe here
-    unsigned iret_frames_ = 0;  ///< planned ones, by the position of their RIP in Environment::stack
+    std::optional<unsigned> frame_depth_;  ///< depth_ before ENTER, until LEAVE
+    bool drop_ = false;                    ///< the op being drawn cannot be made safe here
+    unsigned iret_frames_ = 0;             ///< planned ones, by the position of their RIP in Environment::stack
     std::array<std::uint8_t, 4> iret_frame_{};
 };
-
-/// The last two quadwords of Environment::stack: above every RSP a program has, so that exception frames
-/// never reach them, and safe to watch. The upper one holds a selector for SS.
-inline constexpr std::uint64_t anchor_selector = guest::layout::stack_top - 8, anchor_data = anchor_selector - 8;
 
 }  // namespace faultline::harness

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "harness/generate/draft.hpp"
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/op_fields.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
 
@@ -19,12 +20,14 @@ constexpr std::uint64_t len_bits(std::uint8_t size) { return size == 1 ? 0 : siz
 void Draft::environment() {
     Environment& e = case_.environment;
     case_.world = World::Bare;
-    case_.mode = Mode::Long64;
-    case_.cpl = cpl_ = random_.percent(weights_.cpl3) ? 3 : 0;
+    mode_and_privilege();
     e.gates = random_.percent(weights_.gates_dpl0) ? Gates::Dpl0 : Gates::Dpl3;
-    e.de = random_.percent(weights_.de);
-    e.btf = random_.percent(weights_.btf);
+    // A process shares CR4, DEBUGCTL, IOPL and the I/O ports with its kernel, and has no DR7.GD.
+    const bool machine = profile_.machine;
+    e.de = machine && random_.percent(weights_.de);
+    e.btf = machine && random_.percent(weights_.btf);
     e.wake = Wake::None;
+    e.surroundings = {};
     e.stack.clear();
     const unsigned policy = random_.below(100);
     e.policy.db = policy < weights_.policy_resume                          ? Policy::Db::Resume
@@ -38,7 +41,7 @@ void Draft::environment() {
     if (random_.percent(weights_.start_tf)) e.rflags |= rflags::tf;
     if (random_.percent(weights_.start_rf)) e.rflags |= rflags::rf;
     if (random_.percent(weights_.start_if)) e.rflags |= rflags::if_;
-    if (random_.percent(weights_.start_iopl3)) e.rflags |= rflags::iopl;
+    if (machine && random_.percent(weights_.start_iopl3)) e.rflags |= rflags::iopl;
     if (random_.percent(weights_.start_df)) e.rflags |= rflags::df;
     if (random_.percent(weights_.start_nt)) e.rflags |= rflags::nt;
     if (random_.percent(weights_.start_ac)) e.rflags |= rflags::ac;
@@ -53,14 +56,30 @@ void Draft::environment() {
     if (random_.percent(weights_.stale_dr6))
         e.dr6.literal |= random_.next() & (dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt);
     e.dr7 = {std::nullopt, dr7_of_watches()};
-    general_detect_ = random_.percent(weights_.start_gd);
+    general_detect_ = machine && random_.percent(weights_.start_gd);
     if (general_detect_) e.dr7.literal |= dr::dr7_gd;
 
     for (std::size_t r = 0; r < gpr_count; ++r) {
         const auto gpr = static_cast<Gpr>(r);
-        e.gpr[r] = gpr == Gpr::Rsp ? Value{} : role_value(gpr);
+        const bool exists = wide() || gpr < Gpr::R8;
+        e.gpr[r] = gpr == Gpr::Rsp || !exists ? Value{} : fitted(role_value(gpr));
         role_[r] = e.gpr[r].literal;
     }
+    if (profile_.machine && random_.percent(weights_.surroundings)) surroundings();
+}
+
+void Draft::mode_and_privilege() {
+    unsigned total = 0;
+    for (std::size_t i = 0; i < weights_.modes.size(); ++i) total += profile_.modes[i] ? weights_.modes[i] : 0;
+    unsigned lot = random_.below(std::max(total, 1u));
+    for (std::size_t i = 0; i < weights_.modes.size(); ++i) {
+        if (!profile_.modes[i]) continue;
+        case_.mode = static_cast<Mode>(i);
+        if (lot < weights_.modes[i]) break;
+        lot -= weights_.modes[i];
+    }
+    const bool user = profile_.cpl3 && (!profile_.cpl0 || random_.percent(weights_.cpl3));
+    case_.cpl = cpl_ = user && !real() ? 3 : 0;
 }
 
 void Draft::watches() {
@@ -78,7 +97,10 @@ void Draft::watches() {
             continue;
         }
         w.size = random_.one_of<std::uint8_t>({1, 2, 4, 8});
-        if (kind < bound + weights_.watch_io && (case_.environment.de || random_.percent(weights_.io_without_de))) {
+        // LEN = 10 is undefined outside long mode. AMD APM vol 2, "Debug-Control Register (DR7)".
+        if (w.size == 8 && !long_mode(case_.mode) && !random_.percent(10)) w.size = 4;
+        if (profile_.machine && kind < bound + weights_.watch_io &&
+            (case_.environment.de || random_.percent(weights_.io_without_de))) {
             w.type = Watch::Type::Io;
             if (w.size == 8) w.size = 4;  // there is no port access of eight bytes
             w.first =
@@ -88,12 +110,13 @@ void Draft::watches() {
             if (random_.percent(weights_.watch_stack)) {
                 if (case_.cpl == 3 && random_.percent(50)) {
                     w.on_stack = watches_live_stack_ = true;
-                    w.first = static_cast<std::uint64_t>(-8) + 8 * random_.below(4);
+                    w.first = slot() * (random_.below(4) - 1ull);
                 } else {
                     needs_anchors_ = true;
-                    w.first = random_.percent(85) ? anchor_selector : anchor_data;
+                    w.first = random_.percent(85) ? anchor_selector() : anchor_data();
                 }
-                if (w.size < 8) w.first += align_down(random_.below(8), w.size);
+                if (w.size > slot()) w.size = static_cast<std::uint8_t>(slot());
+                if (w.size < slot()) w.first += align_down(random_.below(slot()), w.size);
             } else if (earlier && random_.percent(45)) {
                 w.first = align_down(
                     earlier->first + random_.one_of<std::uint64_t>({0, earlier->size, std::uint64_t(-w.size)}), w.size);
@@ -103,8 +126,9 @@ void Draft::watches() {
             }
         }
         dr.literal = w.first;
-        if (random_.percent(weights_.watch_unaligned)) dr.literal += random_.below(w.size);
-        if (random_.percent(weights_.watch_far)) dr.literal |= far_bit(w.io());
+        if (profile_.machine && random_.percent(weights_.watch_unaligned)) dr.literal += random_.below(w.size);
+        if (profile_.machine && random_.percent(weights_.watch_far)) dr.literal |= far_bit(w.io());
+        dr = fitted(dr);
     }
 }
 
@@ -134,7 +158,14 @@ std::uint64_t Draft::dr7_value() {
 }
 
 std::uint64_t Draft::data_address() {
-    const unsigned place = random_.below(100);
+    unsigned place = random_.below(100);
+    if (real()) {
+        // No paging: nothing is forbidden but what crosses the end of the segment.
+        if (place > 94) return layout::data + 0x1'0000 - 1 - random_.below(3);
+        place = place * 3 / 4;
+    } else if (!wide() && place > 97) {
+        return layout::segment_limit - random_.below(8);
+    }
     if (place < 60) return layout::data + 0x100 + random_.below(0x200);
     if (place < 75) return layout::data + layout::page - 8 + random_.below(16);
     if (place < 86) return layout::hole - 8 + random_.below(10);
@@ -207,9 +238,7 @@ Value Draft::role_value(Gpr gpr) {
         case Gpr::Rbx:
         case Gpr::Rsi:
         case Gpr::Rdi: return literal(access_address(width_));
-        case Gpr::R8:
-            if (random_.percent(5)) return literal(random_.one_of<std::uint64_t>({0, 0x10, 0x1B, 0x18, 0x08, 0x58}));
-            return literal(cpl_ == 3 ? layout::user_ss : layout::kernel_ss);
+        case Gpr::R8: return literal(stack_selector());
         case Gpr::R9: return literal(dr7_value());
         case Gpr::R10: {
             std::uint64_t dr6 = dr::dr6_reset ^ (random_.next() & (dr::dr6_b | dr::dr6_bd | dr::dr6_bs | dr::dr6_bt));
@@ -230,6 +259,14 @@ Value Draft::role_value(Gpr gpr) {
     }
 }
 
+std::uint16_t Draft::stack_selector() {
+    if (!real() && random_.percent(7))
+        return random_.one_of<std::uint16_t>({0, layout::kernel_ss, layout::user_ss, layout::user_ss & ~3,
+                                              layout::kernel_cs, layout::absent_data, layout::absent_user_data,
+                                              layout::readonly_data, layout::readonly_user_data, layout::outside_gdt});
+    return program_ss(case_.mode, cpl_);
+}
+
 void Draft::finish() {
     Environment& e = case_.environment;
     if (case_.ops.empty()) case_.ops.emplace_back(ops::Nop{});
@@ -241,12 +278,13 @@ void Draft::finish() {
         constexpr std::size_t string_run = 5;
         e.stack.resize(e.stack.size() + pushes_ + string_run);
         e.stack.push_back({std::nullopt, random_.next()});
-        e.stack.push_back({std::nullopt, case_.cpl == 3 ? layout::user_ss : layout::kernel_ss});
+        e.stack.push_back({std::nullopt, program_ss(case_.mode, case_.cpl)});
     }
     // R14 is loaded before it is jumped through, but a policy may skip that.
-    e.gpr[static_cast<std::size_t>(Gpr::R14)] = {OpRef{end}, 0};
-    const std::uint64_t rsp = layout::stack_top - 8 * e.stack.size();
-    for (unsigned i = 0; i < iret_frames_; ++i) e.stack[iret_frame_[i] + 3].literal = rsp + 8 * (iret_frame_[i] + 5u);
+    if (wide()) e.gpr[static_cast<std::size_t>(Gpr::R14)] = {OpRef{end}, 0};
+    const std::uint64_t rsp = layout::stack_top - slot() * e.stack.size();
+    for (unsigned i = 0; i < iret_frames_; ++i)
+        e.stack[iret_frame_[i] + 3].literal = rsp + slot() * (iret_frame_[i] + 5u);
 
     for (std::size_t i = 0; i < 4; ++i) {
         const Watch& w = watches_[i];
@@ -256,7 +294,7 @@ void Draft::finish() {
             const bool not_the_end = e.policy.db == Policy::Db::Skip && !random_.percent(weights_.endless);
             e.dr[i] = {OpRef{static_cast<std::uint16_t>(random_.below(end + (not_the_end ? 0u : 1u)))},
                        random_.percent(4) ? 1ull : 0};
-            if (random_.percent(weights_.watch_far)) e.dr[i].literal += far_bit(false);
+            if (profile_.machine && random_.percent(weights_.watch_far)) e.dr[i].literal += far_bit(false);
         }
         if (w.on_stack) e.dr[i].literal += rsp;
     }
@@ -268,6 +306,7 @@ void Draft::finish() {
     };
     for (Value& value : e.gpr) cut_value(value);
     for (Value& value : e.stack) cut_value(value);
+    if (e.surroundings.task) cut_value(e.surroundings.task->eip);
     for (Op& op : case_.ops)
         for_each_field(op, [&](std::string_view, auto& field) {
             if constexpr (std::is_same_v<decltype(field), OpRef&>) cut(field);

@@ -1,4 +1,4 @@
-// The generator: debug-heavy programs of world bare, mode long64, aimed at boundaries.
+// The generator: debug-heavy programs of world bare, aimed at boundaries.
 //
 // Breakpoints are chosen first and accesses relative to them: first byte, last byte, the bytes beside.
 // Registers have roles (see role_value), so that addresses, flags and debug register values are known
@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "harness/generate/profile.hpp"
 #include "harness/generate/stream.hpp"
 #include "harness/generate/weights.hpp"
 #include "hypervisor/guest/case.hpp"
@@ -18,17 +19,23 @@ namespace faultline::harness {
 
 class Generator {
 public:
-    explicit Generator(const Weights& weights = {});
-    /// Case `index` of the run with this seed: a pure function of both and the weights. `out` lends its memory.
+    explicit Generator(const Weights& weights = {}, const Profile& profile = {});
+    /// Case `index` of the run with this seed: a pure function of both, the weights and the profile. `out` lends its
+    /// memory.
     void draw(std::uint64_t seed, std::uint64_t index, guest::Case& out) const;
     void draw(Stream random, guest::Case& out) const;
     const Weights& weights() const { return weights_; }
+    const Profile& profile() const { return profile_; }
 
 private:
     void compose(Stream random, guest::Case& out) const;
 
+    /// Indices into the variant, each as often as its weight says; by mode, as not every op exists in each.
+    using Lots = std::array<std::uint8_t, 1024>;
+
     Weights weights_;
-    std::array<std::uint8_t, 1024> op_by_lot_{};  ///< index into the variant, as often as its weight says
+    Profile profile_;
+    std::array<Lots, 4> op_by_lot_{};
     std::array<std::uint8_t, Weights{}.behind_mov_ss.size()> behind_mov_ss_{};  ///< the same for an SS shadow
 };
 

@@ -55,8 +55,7 @@ TEST(Generator, EveryOpIsDrawn) {
     std::array<unsigned, std::variant_size_v<Op>> drawn{};
     for (std::uint64_t i = 0; i < 20'000; ++i)
         for (const Op& op : draw(1, i).ops) ++drawn[op.index()];
-    for (std::size_t i = 0; i < drawn.size(); ++i)
-        if (op_exists(i, Mode::Long64)) EXPECT_GT(drawn[i], 0u) << op_catalogue()[i].mnemonic;
+    for (std::size_t i = 0; i < drawn.size(); ++i) EXPECT_GT(drawn[i], 0u) << op_catalogue()[i].mnemonic;
 }
 
 RC_GTEST_PROP(GeneratorLaw, EveryCaseAssembles, ()) {
@@ -78,14 +77,15 @@ RC_GTEST_PROP(GeneratorLaw, JumpsGoForward, ()) {
 /// A breakpoint may look at the program, its data and ports, and at stack that no exception frame reaches.
 RC_GTEST_PROP(GeneratorLaw, NoBreakpointLooksAtTheStage, ()) {
     const Case kase = *cases();
-    const std::uint64_t rsp = layout::stack_top - 8 * kase.environment.stack.size();
+    const unsigned slot = address_bytes(kase.mode);
+    const std::uint64_t rsp = layout::stack_top - slot * kase.environment.stack.size();
     for (const Value& dr : kase.environment.dr) {
         if (dr.op) continue;
         const std::uint64_t a = dr.literal;
         const bool port = a <= layout::last_port + 4u;
-        const bool data = a >= layout::hole_below && a < layout::supervisor + layout::page;
-        const bool stack = kase.cpl == 3 ? a >= rsp - 8 && a < layout::stack_top + 24
-                                         : a >= layout::stack_top - 16 && a < layout::stack_top;
+        const bool data = a >= layout::hole_below && a <= layout::segment_limit + 8;
+        const bool stack = kase.cpl == 3 ? a >= rsp - slot && a < layout::stack_top + 24
+                                         : a >= layout::stack_top - 2 * slot && a < layout::stack_top;
         const bool nowhere = a >= layout::ram_size;
         RC_ASSERT(port || data || stack || nowhere);
     }
@@ -93,6 +93,7 @@ RC_GTEST_PROP(GeneratorLaw, NoBreakpointLooksAtTheStage, ()) {
 
 RC_GTEST_PROP(GeneratorLaw, OnlyDeChangesInCr4, ()) {
     const Case kase = *cases();
+    if (kase.mode != Mode::Long64) return;  // there the value is loaded just before
     const std::uint64_t r13 = kase.environment.gpr[13].literal;
     RC_ASSERT((r13 & ~cr4_de) == stage_of(World::Bare, Mode::Long64)->cr4);
 }
@@ -134,7 +135,7 @@ TEST(Generator, BoundariesAreMet) {
         }
     }
     for (const auto& [what, times] : met) EXPECT_GE(times, 8u) << what;
-    EXPECT_NEAR(met["CPL 3"], 1000, 150);
+    EXPECT_NEAR(met["CPL 3"], 880, 150);  // a quarter, but in real mode
 }
 
 TEST(Generator, TheOracleCanFollowWhatIsDrawn) {

@@ -12,7 +12,9 @@ using namespace guest;
 
 /// Destinations are scratch registers, so that roles survive; `to` names one wherever an op has it.
 void Draft::draw(std::string_view key, Gpr& field) {
-    if (key == "to")
+    if (!wide())
+        field = key == "to" ? Gpr::Rax : random_.one_of({Gpr::Rax, Gpr::Rax, Gpr::Rbx, Gpr::Rcx, Gpr::Rsp});
+    else if (key == "to")
         field = random_.percent(50) ? Gpr::Rax : Gpr::R15;
     else
         field = random_.one_of({Gpr::Rax, Gpr::R15, Gpr::Rax, Gpr::R9, Gpr::R11, Gpr::Rsp});
@@ -34,12 +36,7 @@ void Draft::draw(std::string_view, Width& field) { field.bytes = static_cast<std
 
 void Draft::draw(std::string_view, Port& field) { field.number = port(width_); }
 
-void Draft::draw(std::string_view key, Word& field) {
-    if (key == "selector")
-        field.number = program_cs(case_.mode, case_.cpl);
-    else
-        field.number = static_cast<std::uint16_t>(8 * random_.below(4));
-}
+void Draft::draw(std::string_view, Word& field) { field.number = static_cast<std::uint16_t>(random_.below(4)); }
 
 void Draft::draw(std::string_view, Vector& field) {
     const unsigned lot = random_.below(100);
@@ -58,7 +55,8 @@ void Draft::draw(std::string_view, Mem& field) {
     const std::uint64_t address = access_address(width_);
     field = {std::nullopt, static_cast<std::int32_t>(address)};
     if (random_.percent(60)) return;
-    const Gpr base = random_.percent(70) ? Gpr::Rbx : Gpr::Rbp;
+    // In real mode RBP's segment is SS, which has another base.
+    const Gpr base = real() || random_.percent(70) ? Gpr::Rbx : Gpr::Rbp;
     if (!known(base)) return;
     field = {base, static_cast<std::int32_t>(address - role_[static_cast<std::size_t>(base)])};
 }
@@ -68,8 +66,19 @@ void Draft::draw(std::string_view, std::int32_t& field) { field = static_cast<st
 // --- preparations ------------------------------------------------------------------------------------------------
 
 void Draft::prepare(Gpr gpr, Value value) {
+    value = fitted(value);
     add(ops::SetReg{gpr, value});
     role_[static_cast<std::size_t>(gpr)] = value.literal;
+}
+
+Gpr Draft::holder(Gpr role) {
+    if (wide()) return role;
+    if (shadow_) {
+        drop_ = true;  // a load of RAX would take the shadow
+    } else {
+        prepare(Gpr::Rax, role_value(role));
+    }
+    return Gpr::Rax;
 }
 
 void Draft::reaim(Gpr gpr) {
@@ -97,8 +106,9 @@ void Draft::provide(Value value) {
     if (!value.op && value.literal <= 0x7FFF'FFFF) {
         add(ops::PushImm{static_cast<std::int32_t>(value.literal)});
     } else {
-        prepare(Gpr::R14, value);
-        add(ops::Push{Gpr::R14});
+        const Gpr through = wide() ? Gpr::R14 : Gpr::Rax;
+        prepare(through, value);
+        add(ops::Push{through});
     }
     ++pushes_;
 }
@@ -106,9 +116,12 @@ void Draft::provide(Value value) {
 // --- ops that need more than well-typed fields ---------------------------------------------------------------------
 
 void Draft::aim(ops::SetReg& op) {
-    op.reg = random_.one_of(
-        {Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11});
-    op.value = role_value(op.reg);
+    if (wide())
+        op.reg = random_.one_of(
+            {Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11});
+    else
+        op.reg = random_.one_of({Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx});
+    op.value = fitted(role_value(op.reg));
     role_[static_cast<std::size_t>(op.reg)] = op.value.literal;
 }
 
@@ -121,16 +134,25 @@ void Draft::aim(ops::MovToDr& op) {
         default: op.from = Gpr::R11;
     }
     if (random_.percent(7)) op.from = Gpr::R12;
+    op.from = holder(op.from);
     need(op.from);
     if (drop_) return;
-    reaim(op.from);
+    if (wide()) reaim(op.from);
     general_detect_ |= (role_[static_cast<std::size_t>(op.from)] & dr::dr7_gd) != 0;
 }
 
-void Draft::aim(ops::Lea& op) { op.to = Gpr::R15; }
-void Draft::aim(ops::XchgMem& op) { op.reg = random_.percent(50) ? Gpr::Rax : Gpr::R15; }
+void Draft::aim(ops::Lea& op) { op.to = scratch(); }
+void Draft::aim(ops::XchgMem& op) { op.reg = random_.percent(50) ? Gpr::Rax : scratch(); }
 
 void Draft::aim(ops::MovSs& op) {
+    if (!wide()) {
+        // Behind another load of SS, RAX still holds a selector.
+        if (shadow_ && known(Gpr::Rax))
+            op.from = Gpr::Rax;
+        else
+            op.from = holder(Gpr::R8);
+        return;
+    }
     op.from = random_.percent(3) && known(Gpr::R15) ? Gpr::R15 : Gpr::R8;
     if (random_.percent(20)) reaim(op.from);
 }
@@ -138,18 +160,22 @@ void Draft::aim(ops::MovSs& op) {
 /// An unknown RAX may have been stored anywhere.
 void Draft::aim(ops::MovSsMem& op) {
     need(Gpr::Rax);
+    if (real()) {
+        drop_ = true;  // DS does not reach the stack, and another selector moves it
+        return;
+    }
     if (random_.percent(8)) return;
-    op.at = {std::nullopt, static_cast<std::int32_t>(anchor_selector)};
+    op.at = {std::nullopt, static_cast<std::int32_t>(anchor_selector())};
     needs_anchors_ = true;
 }
 
 void Draft::aim(ops::MovToCr4& op) {
-    op.from = Gpr::R13;
-    reaim(op.from);
+    op.from = holder(Gpr::R13);
+    if (wide()) reaim(op.from);
 }
 
 void Draft::aim(ops::JmpReg& op) {
-    op.reg = Gpr::R14;
+    op.reg = wide() ? Gpr::R14 : Gpr::Rax;
     if (shadow_)
         drop_ = true;
     else
@@ -168,7 +194,7 @@ void Draft::aim(ops::PushMem&) { pushed(); }
 void Draft::aim(ops::Call&) { pushed(); }
 
 void Draft::aim(ops::Pop& op) {
-    op.reg = Gpr::R15;
+    op.reg = scratch();
     if (depth_ > 0)
         --depth_;
     else
@@ -197,14 +223,18 @@ void Draft::aim(ops::Iret&) {
         return;
     }
     iret_frame_[iret_frames_++] = static_cast<std::uint8_t>(stack.size());
-    const bool outward = cpl_ == 0 && random_.percent(20);
+    const bool outward = cpl_ == 0 && !real() && profile_.cpl3 && random_.percent(20);
     if (outward) cpl_ = 3;
-    const bool user = cpl_ == 3;
+    const bool switches = wide() || outward;
     stack.push_back(forward(1));
-    stack.push_back({std::nullopt, user ? layout::user_cs : layout::kernel_cs});
+    stack.push_back({std::nullopt, program_cs(case_.mode, cpl_)});
     stack.push_back({std::nullopt, flags()});
-    stack.push_back({});  // RSP: the quadword above the frame, known at the end
-    stack.push_back({std::nullopt, user ? layout::user_ss : layout::kernel_ss});
+    if (!switches) {
+        --iret_frames_;
+        return;
+    }
+    stack.push_back({});  // RSP: the slot above the frame, known at the end
+    stack.push_back({std::nullopt, program_ss(case_.mode, cpl_)});
 }
 
 void Draft::aim(ops::Cpuid&) { forget({Gpr::Rax, Gpr::Rbx, Gpr::Rcx, Gpr::Rdx}); }
@@ -318,20 +348,79 @@ void Draft::aim(ops::RepIns&) {
 }
 void Draft::aim(ops::RepOuts&) { aim_string(true, {Gpr::Rsi}, true); }
 
+/// The selector that SS gets, and the address above it.
+void Draft::aim(ops::PopSs&) { provide({std::nullopt, stack_selector()}); }
+
+/// The bounds lie where the program's data is, so that most indices are outside and some inside.
+void Draft::aim(ops::Bound& op) {
+    op.reg = Gpr::Rcx;
+    need(Gpr::Rcx);
+}
+
+void Draft::aim(ops::Enter& op) {
+    op.size.number = static_cast<std::uint16_t>(slot() * random_.below(4));
+    op.level.number = static_cast<std::uint8_t>(random_.below(3));
+    frame_depth_ = depth_;
+    pushes_ += 4, ++depth_;
+    forget({Gpr::Rbp});
+}
+/// Ends what ENTER began; elsewhere RBP leads to data.
+void Draft::aim(ops::Leave&) {
+    if (!frame_depth_) drop_ = true;
+    if (drop_) return;
+    depth_ = *frame_depth_;
+    frame_depth_.reset();
+}
+
+/// Mostly the code segment that there is.
+std::uint16_t Draft::code_selector() {
+    if (!real() && random_.percent(30))
+        return random_.one_of<std::uint16_t>({0, layout::kernel_cs, layout::user_cs, layout::kernel_ss,
+                                              layout::absent_code, layout::conforming_code, layout::outside_gdt,
+                                              layout::kernel_cs32, layout::user_cs32, layout::tr});
+    return program_cs(case_.mode, cpl_);
+}
+void Draft::aim(ops::FarJmp& op) { op.selector.number = code_selector(); }
+void Draft::aim(ops::FarCall& op) {
+    op.selector.number = code_selector();
+    depth_ += 2, pushes_ += 2;
+}
+void Draft::aim(ops::FarRet&) {
+    auto& stack = case_.environment.stack;
+    if (depth_ > 0 || stack.size() > 8) {
+        drop_ = true;
+        return;
+    }
+    stack.push_back(forward(1));
+    stack.push_back({std::nullopt, code_selector()});
+}
+/// From the anchors: the upper half of one slot as the offset, the selector behind it.
+void Draft::aim(ops::Lss& op) {
+    op.to = scratch();
+    if (real() || random_.percent(25)) return;
+    op.at = {std::nullopt, static_cast<std::int32_t>(anchor_selector() - 4)};
+    needs_anchors_ = true;
+}
+void Draft::aim(ops::Aam& op) {
+    op.base.number = static_cast<std::uint16_t>(random_.below(3));
+    flags_known_ = false;
+}
+
 // --- one op ------------------------------------------------------------------------------------------------------
 
 template <class OpStruct>
 void Draft::emit() {
     // Only ops about ports restrict their fields: the widths of port accesses.
     constexpr bool is_io = requires(const OpStruct& op) { op.valid(); };
-    width_ = is_io ? random_.one_of({1u, 2u, 4u}) : random_.one_of({1u, 2u, 4u, 8u});
+    width_ = is_io || !wide() ? random_.one_of({1u, 2u, 4u}) : random_.one_of({1u, 2u, 4u, 8u});
     drop_ = false;
     OpStruct op{};
     for_each_op_field(op, [this](std::string_view key, auto& field) { draw(key, field); });
     aim(op);
-    if (drop_ || !valid(op, case_.mode)) return;
+    if (drop_ || !valid(Op{op}, case_.mode)) return;
     add(op);
-    shadow_ = std::is_same_v<OpStruct, ops::MovSs> || std::is_same_v<OpStruct, ops::MovSsMem>;
+    shadow_ = std::is_same_v<OpStruct, ops::MovSs> || std::is_same_v<OpStruct, ops::MovSsMem> ||
+              std::is_same_v<OpStruct, ops::PopSs>;
 }
 
 void Draft::move(std::size_t index) {

@@ -13,17 +13,21 @@ struct OpWeight {
 };
 
 struct Weights {
-    int version = 4;
+    int version = 5;
 
     /// Ops by relative weight; an op that is not named here has `other_op`.
-    std::array<OpWeight, 41> ops{{
-        {"nop", 30},        {"set-reg", 20}, {"mov-to-dr", 110}, {"mov-from-dr", 50}, {"popf", 60},       {"iret", 25},
-        {"load", 70},       {"store", 70},   {"add-mem", 40},    {"mov-ss", 50},      {"mov-ss-mem", 90}, {"icebp", 40},
-        {"int3", 25},       {"int", 35},     {"sti", 15},        {"hlt", 12},         {"syscall", 12},    {"sysret", 8},
-        {"mov-to-cr4", 25}, {"movs", 20},    {"rep-movs", 20},   {"rep-stos", 20},    {"in", 15},         {"out", 20},
-        {"in-dx", 12},      {"out-dx", 15},  {"outs", 12},       {"rep-outs", 12},    {"ret", 10},        {"wrmsr", 3},
-        {"rdmsr", 3},       {"ud2", 12},     {"div", 12},        {"push-mem", 15},    {"pop-mem", 15},    {"call", 10},
-        {"jmp", 10},        {"pop-fs", 8},   {"cpuid", 20},      {"pushf", 25},       {"wbinvd", 6},
+    std::array<OpWeight, 53> ops{{
+        {"nop", 30},        {"set-reg", 20},  {"mov-to-dr", 110}, {"mov-from-dr", 50}, {"popf", 60},
+        {"iret", 25},       {"load", 70},     {"store", 70},      {"add-mem", 40},     {"mov-ss", 50},
+        {"mov-ss-mem", 90}, {"icebp", 40},    {"int3", 25},       {"int", 35},         {"sti", 15},
+        {"hlt", 12},        {"syscall", 12},  {"sysret", 8},      {"mov-to-cr4", 25},  {"movs", 20},
+        {"rep-movs", 20},   {"rep-stos", 20}, {"in", 15},         {"out", 20},         {"in-dx", 12},
+        {"out-dx", 15},     {"outs", 12},     {"rep-outs", 12},   {"ret", 10},         {"wrmsr", 3},
+        {"rdmsr", 3},       {"ud2", 12},      {"div", 12},        {"push-mem", 15},    {"pop-mem", 15},
+        {"call", 10},       {"jmp", 10},      {"pop-fs", 8},      {"cpuid", 20},       {"pushf", 25},
+        {"wbinvd", 6},      {"into", 15},     {"bound", 15},      {"pop-ss", 40},      {"enter", 12},
+        {"leave", 6},       {"far-jmp", 15},  {"far-call", 12},   {"far-ret", 12},     {"lss", 12},
+        {"ud1", 6},         {"lock-mov", 6},  {"aam", 8},
     }};
     unsigned other_op = 10;
     /// What meets a held breakpoint or a dropped step in a way of its own, each as often as any other.
@@ -31,6 +35,9 @@ struct Weights {
                                                    "mov-from-dr", "mov-to-dr", "mov-ss-mem", "rep-stos",
                                                    "syscall",     "ud2",       "hlt",        "load"};
     unsigned aim_shadow = 45;  ///< percent: an op behind a load of SS is one of them
+
+    /// By guest::Mode, of the modes that the profile has.
+    std::array<unsigned, 4> modes{{55, 15, 18, 12}};
 
     // Everything below is in percent.
     unsigned cpl3 = 25;
@@ -54,6 +61,8 @@ struct Weights {
     unsigned dr7_gd = 15, dr_reserved = 15, dr_high = 8;
     unsigned far_base = 3;  ///< RBP holds an address that is not canonical
     unsigned popped_tf = 45, popped_rf = 25;
+    unsigned surroundings = 16;             ///< of programs: IDT, TSS or stacks differ from the stage's
+    unsigned alignment_check = 10;          ///< of programs at CPL 3: CR0.AM and EFLAGS.AC
     unsigned wake_nmi = 30, wake_none = 5;  ///< of programs that halt
 };
 

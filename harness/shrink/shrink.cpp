@@ -103,6 +103,7 @@ Case without(const Case& kase, std::size_t from, std::size_t count) {
     move_value(e.dr7);
     for (Value& value : e.gpr) move_value(value);
     for (Value& value : e.stack) move_value(value);
+    if (e.surroundings.task) move_value(e.surroundings.task->eip);
     return out;
 }
 
@@ -158,6 +159,7 @@ private:
             [](Case & c) -> auto& { return c.environment.stack; }, plain.stack);
         with(
             [](Case & c) -> auto& { return c.environment.rflags; }, plain.rflags);
+        simpler_surroundings();
         toward_zero([](Case & c) -> auto& { return c.environment.de; });
         toward_zero([](Case & c) -> auto& { return c.environment.btf; });
         const std::size_t quadwords = kase_.environment.stack.size();
@@ -189,6 +191,30 @@ private:
             toward_zero([r](Case & c) -> auto& { return c.environment.gpr[r]; });
         for (std::size_t q = 0; q < quadwords; ++q)
             toward_zero([q](Case & c) -> auto& { return c.environment.stack[q]; });
+    }
+
+    void simpler_surroundings() {
+        const Surroundings plain;
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings; }, plain);
+        for (std::size_t g = 0; g < kase_.environment.surroundings.gates.size(); ++g) {
+            out_.push_back(kase_);
+            auto& gates = out_.back().environment.surroundings.gates;
+            gates.erase(gates.begin() + static_cast<std::ptrdiff_t>(g));
+        }
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings.idt_limit; }, plain.idt_limit);
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings.tss_limit; }, plain.tss_limit);
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings.inner_stack; }, plain.inner_stack);
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings.inner_ss; }, plain.inner_ss);
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings.ist2; }, plain.ist2);
+        with(
+            [](Case & c) -> auto& { return c.environment.surroundings.task; }, plain.task);
+        toward_zero([](Case & c) -> auto& { return c.environment.surroundings.alignment_check; });
     }
 
     void simpler_fields() {

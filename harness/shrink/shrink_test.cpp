@@ -29,7 +29,7 @@ TEST(Shrink, FindsTheOneOpThatMatters) {
         ++tried;
         const Case small = shrink(kase, has_icebp, 5000);
         Case expected;
-        expected.cpl = kase.cpl;  // a privilege is not simpler than another
+        expected.mode = kase.mode, expected.cpl = kase.cpl;  // a privilege is not simpler than another
         expected.ops = {ops::Icebp{}};
         EXPECT_EQ(small, expected) << i;
     }

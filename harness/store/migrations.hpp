@@ -91,6 +91,18 @@ CREATE TABLE rule_use (
     PRIMARY KEY (run_id, subject_id, rule)
 ) WITHOUT ROWID;
 )sql",
+    // 2: what a run's programs are about, and which ops go with which rule: the next run's weights follow it.
+    R"sql(
+ALTER TABLE runs ADD COLUMN profile TEXT NOT NULL DEFAULT 'long64 cpl0 cpl3';
+ALTER TABLE runs ADD COLUMN steering TEXT NOT NULL DEFAULT '';   -- JSON: weights other than the version's own
+CREATE TABLE rule_ops (                       -- of sampled programs: rule decisive, op in the program
+    run_id   INTEGER NOT NULL REFERENCES runs,
+    rule     TEXT NOT NULL,
+    op       TEXT NOT NULL,                   -- mnemonic, or "mode:prot32"
+    programs INTEGER NOT NULL,
+    PRIMARY KEY (run_id, rule, op)
+) WITHOUT ROWID;
+)sql",
 };
 
 inline constexpr int schema_version = static_cast<int>(migrations.size());

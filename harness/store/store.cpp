@@ -37,7 +37,7 @@ std::uint64_t parse_seed(const std::string& text) {
 
 constexpr const char* run_columns =
     "SELECT id, command, seed, weights_version, stage_version, shard_index, shard_count, programs, started, "
-    "ifnull(finished, ''), status FROM runs";
+    "ifnull(finished, ''), status, profile, steering FROM runs";
 
 RunRow read_run(SQLite::Statement& row) {
     return {.id = row.getColumn(0).getInt64(),
@@ -48,6 +48,8 @@ RunRow read_run(SQLite::Statement& row) {
             .shard_index = static_cast<std::uint64_t>(row.getColumn(5).getInt64()),
             .shard_count = static_cast<std::uint64_t>(row.getColumn(6).getInt64()),
             .programs = static_cast<std::uint64_t>(row.getColumn(7).getInt64()),
+            .profile = row.getColumn(11).getString(),
+            .steering = row.getColumn(12).getString(),
             .started = row.getColumn(8).getString(),
             .finished = row.getColumn(9).getString(),
             .status = row.getColumn(10).getString()};
@@ -114,10 +116,10 @@ Result<RowId> Store::subject(const guest::Subject& s) {
 Result<RowId> Store::begin_run(const RunRow& run) {
     return guarded(*impl_, [&]() -> RowId {
         impl_->write(
-            "INSERT INTO runs (command, seed, weights_version, stage_version, shard_index, shard_count, started, "
-            "status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, " FAULTLINE_NOW ", 'running')",
+            "INSERT INTO runs (command, seed, weights_version, stage_version, shard_index, shard_count, profile, "
+            "steering, started, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " FAULTLINE_NOW ", 'running')",
             run.command, std::to_string(run.seed), run.weights_version, run.stage_version, integer(run.shard_index),
-            integer(run.shard_count));
+            integer(run.shard_count), run.profile, run.steering);
         return impl_->database.getLastInsertRowid();
     });
 }
@@ -195,6 +197,13 @@ Result<void> Store::set_rule_use(RowId run, RowId subject, std::string_view rule
     });
 }
 
+Result<void> Store::set_rule_op(RowId run, std::string_view rule, std::string_view op, std::uint64_t programs) {
+    return guarded(*impl_, [&] {
+        impl_->write("INSERT OR REPLACE INTO rule_ops VALUES (?1, ?2, ?3, ?4)", run, std::string(rule), std::string(op),
+                     integer(programs));
+    });
+}
+
 Result<void> Store::commit() {
     return guarded(*impl_, [&] { impl_->commit(); });
 }
@@ -219,7 +228,7 @@ CREATE TEMP TABLE subject_map AS SELECT o.id AS old, m.id AS new FROM other.subj
 CREATE TEMP TABLE case_map AS SELECT o.id AS old, m.id AS new FROM other.cases o JOIN main.cases m USING (hash);
 CREATE INDEX temp.case_map_old ON case_map (old);
 INSERT INTO runs SELECT id + (SELECT runs FROM shift), command, seed, weights_version, stage_version, shard_index,
-    shard_count, programs, started, finished, status FROM other.runs;
+    shard_count, programs, started, finished, status, profile, steering FROM other.runs;
 INSERT INTO results (run_id, case_id, subject_id, case_index, verdict, signature, reason, outcome, tape)
     SELECT run_id + (SELECT runs FROM shift), c.new, s.new, case_index, verdict, signature, reason, outcome, tape
     FROM other.results r JOIN case_map c ON c.old = r.case_id JOIN subject_map s ON s.old = r.subject_id;
@@ -233,6 +242,7 @@ INSERT INTO tallies SELECT run_id + (SELECT runs FROM shift), s.new, verdict, pr
     FROM other.tallies t JOIN subject_map s ON s.old = t.subject_id;
 INSERT INTO rule_use SELECT run_id + (SELECT runs FROM shift), s.new, rule, applied, decisive
     FROM other.rule_use u JOIN subject_map s ON s.old = u.subject_id;
+INSERT INTO rule_ops SELECT run_id + (SELECT runs FROM shift), rule, op, programs FROM other.rule_ops;
 DROP TABLE shift; DROP TABLE subject_map; DROP TABLE case_map;
 )sql");
         impl_->commit();
@@ -273,6 +283,41 @@ Result<std::vector<RunRow>> Store::runs() {
         std::vector<RunRow> rows;
         SQLite::Statement statement(impl_->database, fmt::format("{} ORDER BY id", run_columns));
         while (statement.executeStep()) rows.push_back(read_run(statement));
+        return rows;
+    });
+}
+
+Result<std::vector<Store::RuleUseRow>> Store::rule_use() {
+    return guarded(*impl_, [&] {
+        std::vector<RuleUseRow> rows;
+        auto& row = impl_->query(
+            "SELECT u.rule, s.backend, s.version, s.module, s.module_parameters, s.cpu, count(*), sum(u.applied), "
+            "sum(u.decisive) FROM rule_use u JOIN subjects s ON s.id = u.subject_id GROUP BY u.rule, s.id "
+            "ORDER BY u.rule, s.id");
+        while (row.executeStep()) {
+            const auto text = [&](int column) { return row.getColumn(column).getString(); };
+            const auto number = [&](int column) {
+                return static_cast<std::uint64_t>(row.getColumn(column).getInt64());
+            };
+            rows.push_back({text(0), {text(1), text(2), text(3), text(4), text(5)}, number(6), number(7), number(8)});
+        }
+        row.reset();
+        return rows;
+    });
+}
+
+Result<std::vector<Store::RuleOpRow>> Store::rule_ops(std::string_view profile) {
+    return guarded(*impl_, [&] {
+        std::vector<RuleOpRow> rows;
+        auto& row = impl_->query(
+            "SELECT o.rule, o.op, sum(o.programs) FROM rule_ops o JOIN runs r ON r.id = o.run_id "
+            "WHERE r.command = 'explore' AND r.status = 'complete' AND r.profile = ?1 GROUP BY o.rule, o.op "
+            "ORDER BY o.rule, o.op",
+            std::string(profile));
+        while (row.executeStep())
+            rows.push_back({row.getColumn(0).getString(), row.getColumn(1).getString(),
+                            static_cast<std::uint64_t>(row.getColumn(2).getInt64())});
+        row.reset();
         return rows;
     });
 }

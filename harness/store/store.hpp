@@ -26,6 +26,8 @@ struct RunRow {
     std::uint32_t stage_version = 0;
     std::uint64_t shard_index = 0, shard_count = 1;
     std::uint64_t programs = 0;
+    std::string profile;            ///< harness::Profile as text; empty: a run over given cases
+    std::string steering;           ///< weights other than the version's own; empty: none
     std::string started, finished;  ///< UTC, ISO 8601; `finished` empty when it never did
     std::string status;             ///< "running", "complete", "interrupted"
 };
@@ -81,6 +83,8 @@ public:
     Result<void> set_tally(RowId run, RowId subject, std::string_view verdict, std::uint64_t programs);
     Result<void> set_rule_use(RowId run, RowId subject, std::string_view rule, std::uint64_t applied,
                               std::uint64_t decisive);
+    /// How many sampled programs of the run had `op` in them and `rule` decisive.
+    Result<void> set_rule_op(RowId run, std::string_view rule, std::string_view op, std::uint64_t programs);
     Result<void> commit();
 
     /// Adds everything `other` holds, with new ids.
@@ -91,6 +95,19 @@ public:
     Result<RunRow> run(RowId id);
     Result<std::vector<RunRow>> runs();
     Result<std::vector<FindingRow>> findings(RowId run);
+    /// Over all runs: how often a rule applied and was decisive, by subject.
+    struct RuleUseRow {
+        std::string rule;
+        guest::Subject subject;
+        std::uint64_t runs = 0, applied = 0, decisive = 0;
+    };
+    Result<std::vector<RuleUseRow>> rule_use();
+    /// Over all complete exploring runs of the profile: programs by rule and op.
+    struct RuleOpRow {
+        std::string rule, op;
+        std::uint64_t programs = 0;
+    };
+    Result<std::vector<RuleOpRow>> rule_ops(std::string_view profile);
 
 private:
     explicit Store(std::unique_ptr<Impl> impl);

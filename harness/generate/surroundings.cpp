@@ -1,0 +1,79 @@
+// What delivery and task switches find: gates, tables and stacks, mostly the stage's own, each pushed over one edge.
+#include "hypervisor/guest/surroundings.hpp"
+
+#include "harness/generate/draft.hpp"
+
+namespace faultline::harness {
+
+using namespace guest;
+
+void Draft::gate() {
+    Surroundings& s = case_.environment.surroundings;
+    Gate g;
+    // Vectors that programs raise; #UD is also the end of every program.
+    g.vector.number = random_.one_of<std::uint8_t>({0, 1, 1, 3, 3, 4, 5, 6, 13, 13, 14, 14, 17});
+    if (random_.percent(35)) g.vector.number = static_cast<std::uint8_t>(layout::first_int_vector + random_.below(16));
+    for (const Gate& other : s.gates)
+        if (other.vector == g.vector) return;
+    g.dpl = random_.percent(70) ? 3 : static_cast<std::uint8_t>(random_.below(4));
+    switch (random_.below(8)) {
+        case 0: g.present = false; break;
+        case 1: g.type = Gate::Type::Reserved; break;
+        case 2: g.type = random_.percent(50) ? Gate::Type::Task : Gate::Type::Trap; break;
+        case 3:
+            g.selector = random_.one_of<std::uint16_t>({0, layout::kernel_ss, layout::user_cs, layout::absent_code,
+                                                        layout::kernel_cs32, layout::outside_gdt, layout::tr});
+            break;
+        case 4:
+            if (long_mode(case_.mode)) g.ist = 2;
+            break;
+        case 5: g.target = random_.percent(60) ? Gate::Target::OutOfRange : Gate::Target::Stub; break;
+        case 6: g.type = Gate::Type::Trap; break;
+        default: break;  // its DPL
+    }
+    // No handler of ours runs behind a task gate of prot32: only its checks are met.
+    if (g.type == Gate::Type::Task && !long_mode(case_.mode)) g.selector = layout::kernel_ss;
+    if (random_.percent(15)) g.present = false;
+    s.gates.push_back(g);
+}
+
+void Draft::surroundings() {
+    Surroundings& s = case_.environment.surroundings;
+    if (real()) {
+        constexpr unsigned entry = 4;
+        s.idt_limit = static_cast<std::uint16_t>(random_.below(64) * entry + random_.below(entry));
+        return;
+    }
+    const bool wide_gates = long_mode(case_.mode);
+    switch (random_.below(8)) {
+        case 0: {
+            const unsigned entry = wide_gates ? 16 : 8;
+            s.idt_limit = static_cast<std::uint16_t>((6 + random_.below(50)) * entry + random_.below(entry));
+            break;
+        }
+        case 1:
+            // The bytes of RSP0, or of ESP0 and SS0, and what lies behind.
+            s.tss_limit = static_cast<std::uint16_t>(random_.below(0x30));
+            break;
+        case 2: s.inner_stack.literal -= random_.below(16); break;
+        case 3:
+            s.inner_stack.literal = random_.one_of<std::uint64_t>(
+                {1ull << 47, 0xFFFF'7FFF'FFFF'FFF8, layout::hole + 0x100, layout::hole_below + 0x100, 0, 8});
+            if (!wide_gates) s.inner_stack.literal &= 0xFFFF'FFFF;
+            break;
+        case 4:
+            if (!wide_gates)
+                s.inner_ss =
+                    random_.one_of<std::uint16_t>({0, layout::user_ss, layout::kernel_ss | 3, layout::kernel_cs,
+                                                   layout::absent_data, layout::readonly_data, layout::outside_gdt});
+            else
+                s.ist2.literal =
+                    random_.one_of<std::uint64_t>({1ull << 47, layout::ist2_top - 5, layout::hole + 0x100});
+            break;
+        default: break;
+    }
+    const unsigned gates = random_.below(4);
+    for (unsigned i = 0; i < gates; ++i) gate();
+}
+
+}  // namespace faultline::harness
