@@ -304,7 +304,8 @@ Misdelivery Reader::misdelivery(const Step& step, const Response& seen, const Re
     }
     if (!best.found || best.misfits.empty()) return best;
     const auto attempt = seen_attempt(best.way, record, walk_.linear_rip(record));
-    best.rules = violated(attempt.attempt->pre, attempt.attempt->stim, attempt.response);
+    if (!tape_.through_kernel)  // nothing of the delivery is seen
+        best.rules = violated(attempt.attempt->pre, attempt.attempt->stim, attempt.response);
     return best;
 }
 

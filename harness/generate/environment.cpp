@@ -197,6 +197,7 @@ std::uint64_t Draft::access_address(unsigned width) {
 }
 
 std::uint16_t Draft::port(unsigned width) {
+    if (!profile_.machine) return layout::last_allowed_port + 1;
     std::uint64_t port = layout::first_port + random_.below(layout::last_port - layout::first_port + 1);
     for (const Watch& w : watches_)
         if (w.io() && random_.percent(weights_.aim)) port = aimed(w.first, w.size, width);
@@ -260,7 +261,7 @@ Value Draft::role_value(Gpr gpr) {
 }
 
 std::uint16_t Draft::stack_selector() {
-    if (!real() && random_.percent(7))
+    if (!real() && profile_.machine && random_.percent(7))
         return random_.one_of<std::uint16_t>({0, layout::kernel_ss, layout::user_ss, layout::user_ss & ~3,
                                               layout::kernel_cs, layout::absent_data, layout::absent_user_data,
                                               layout::readonly_data, layout::readonly_user_data, layout::outside_gdt});

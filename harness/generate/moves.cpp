@@ -146,6 +146,10 @@ void Draft::aim(ops::XchgMem& op) { op.reg = random_.percent(50) ? Gpr::Rax : sc
 
 void Draft::aim(ops::MovSs& op) {
     if (!wide()) {
+        if (!profile_.machine) {
+            drop_ = true;  // a process has other selectors than the stage, and RAX goes on holding one
+            return;
+        }
         // Behind another load of SS, RAX still holds a selector.
         if (shadow_ && known(Gpr::Rax))
             op.from = Gpr::Rax;
@@ -278,7 +282,8 @@ void Draft::aim(ops::Hlt&) {
 }
 
 void Draft::aim(ops::Syscall&) {
-    if (watches_live_stack_) drop_ = true;  // exceptions at CPL 0 would push onto the watched stack
+    if (!profile_.machine || watches_live_stack_)
+        drop_ = true;  // exceptions at CPL 0 would push onto the watched stack
     if (drop_) return;
     cpl_ = 0;
     forget({Gpr::Rcx, Gpr::R11});

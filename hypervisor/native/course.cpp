@@ -174,8 +174,12 @@ std::string_view Course::stage_differs(std::uint64_t vector, const Noted& noted,
     if (vector == vector_pf && five_level_paging() &&
         static_cast<std::int64_t>(noted.cr2 << 16) >> 16 != static_cast<std::int64_t>(noted.cr2))
         return "linear addresses have 57 bits here";
-    if (vector == vector_pf && image_.mode != guest::Mode::Long64 && noted.cr2 > layout::segment_limit)
+    // Also where an operand may reach over the limit that is not there.
+    constexpr std::uint64_t longest_operand = 8;
+    if (vector == vector_pf && image_.mode != guest::Mode::Long64 &&
+        noted.cr2 > layout::segment_limit - longest_operand)
         return "segments have no limit here";
+    if (image_.mode != guest::Mode::Long64 && regs.rip > layout::segment_limit) return "segments have no limit here";
     if ((vector != vector_gp && vector != vector_ud) || offset >= image_.code_size) return {};
     const Opcode op = opcode_at(image_, offset);
     const bool debug_register = op.code == 0x0F21 || op.code == 0x0F23;

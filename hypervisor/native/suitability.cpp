@@ -53,6 +53,15 @@ bool loads_other_segment(const Opcode& op) {
     }
 }
 
+/// Instructions of which Linux makes something else, whatever they do. SECCOMP_RET does not see every system call
+/// (kernel/seccomp.c lets uretprobe through), and #OF is reported like the #GP of the program's end (traps.c,
+/// exc_overflow).
+std::string_view taken_by_linux(const Opcode& op, guest::Mode mode) {
+    if (op.code == 0x0F05 || op.code == 0x0F34) return "a system call instruction enters Linux";
+    if (op.code == 0xCE && mode != guest::Mode::Long64) return "Linux reports #OF as it does the program's end";
+    return {};
+}
+
 bool pushes_flags(const guest::Image& image) {
     for (unsigned i = 0; i < image.op_count; ++i)
         if (opcode_at(image, image.op_offset[i]).code == 0x9C) return true;
@@ -110,9 +119,11 @@ std::string_view why_unsuitable(const guest::Image& image) {
     if (p.dr7 & guest::dr::dr7_gd) return "Linux does not set DR7.GD for a traced process";
     if ((p.dr6 | p.dr7) >> 32) return "DR6 or DR7 has high bits";
     if (const auto refused = refused_breakpoint(p); !refused.empty()) return refused;
-    for (unsigned i = 0; i < image.op_count; ++i)
-        if (loads_other_segment(opcode_at(image, image.op_offset[i])))
-            return "the program loads a segment from a descriptor table that is Linux's";
+    for (unsigned i = 0; i < image.op_count; ++i) {
+        const Opcode op = opcode_at(image, image.op_offset[i]);
+        if (const auto why = taken_by_linux(op, image.mode); !why.empty()) return why;
+        if (loads_other_segment(op)) return "the program loads a segment from a descriptor table that is Linux's";
+    }
     return {};
 }
 

@@ -101,20 +101,6 @@ struct FarCall {
 
 inline constexpr auto unknown_frame = "a far return pops an unknown value";
 
-/// Whether an enabled data breakpoint watches bytes above a selector popped from slot `slot`. SDM vol 2,
-/// "IRET/IRETD/IRETQ" and "RET", discards them; whether it reads them no manual says, and a processor seen doesn't.
-inline bool watches_discarded_bytes(const State& state, unsigned slot) {
-    const std::uint64_t bytes = address_bytes(state.mode), begin = state.reg(Gpr::Rsp) + slot * bytes + 2,
-                        end = begin + bytes - 2;
-    for (unsigned n = 0; n < 4; ++n) {
-        if ((state.dr7 >> 2 * n & 3) == 0 || (state.dr7 >> (16 + 4 * n) & 3) == 0) continue;
-        constexpr std::uint64_t sizes[] = {1, 2, 8, 4};
-        const std::uint64_t size = sizes[state.dr7 >> (18 + 4 * n) & 3], first = state.dr[n] & ~(size - 1);
-        if (first < end && begin < first + size) return true;
-    }
-    return false;
-}
-
 /// The return of IRET and far RET in protected and long mode: pops RIP, CS, with `has_flags` RFLAGS (the result), and
 /// SS:RSP if privilege changes or `always_stack`. Checks CS, then SS, then RIP.
 inline std::uint64_t return_far(EffectBuilder& e, bool has_flags, bool always_stack) {
@@ -140,9 +126,8 @@ inline std::uint64_t return_far(EffectBuilder& e, bool has_flags, bool always_st
     const auto selector = static_cast<std::uint16_t>(e.need(ss, unknown_frame));
     if (pops_stack) check_stack_selector(e, selector, cpl);
     if (e.mode() == Mode::Long64 ? !canonical(rip) : rip > layout::segment_limit) e.fault(Cause::BranchTarget);
-    if (!e.stopped() &&
-        (watches_discarded_bytes(state, 1) || (pops_stack && watches_discarded_bytes(state, frame + 1))))
-        e.unmodelled("a data breakpoint watches bytes of a popped selector that are discarded: reading them is open");
+    discard_above_selector(e, 1);
+    if (pops_stack) discard_above_selector(e, frame + 1);
     if (pops_stack)
         e.set(Gpr::Rsp, {e.need(rsp, unknown_frame)});
     else

@@ -111,7 +111,14 @@ struct Bound {
             return width.bytes == 2 ? static_cast<std::int16_t>(value) : static_cast<std::int32_t>(value);
         };
         EffectBuilder e(context);
-        const Known lower = e.load(at, width), upper = e.load(at, width, width.bytes);
+        const Known lower = e.load(at, width);
+        const bool below = !e.stopped() && lower.known && e.reg(reg, width).known &&
+                           number(e.reg(reg, width).value) < number(lower.value);
+        const Known upper = e.load(at, width, width.bytes);
+        if (below && e.raw().faults) {
+            e.raw().faults = false;
+            e.unmodelled("BOUND is decided by its first bound: whether the second is read is not stated");
+        }
         const auto index = number(e.need(reg, unknown, width));
         const auto low = number(e.need(lower, unknown)), high = number(e.need(upper, unknown));
         if (index < low || index > high) e.fault(Cause::Bound);

@@ -71,4 +71,23 @@ inline void check_return_selector(EffectBuilder& e, std::uint16_t selector) {
         check_code_size(e, d);
 }
 
+/// Whether an enabled data breakpoint watches bytes above a selector popped from slot `slot`. SDM vol 2,
+/// "IRET/IRETD/IRETQ", "RET" and "POP", discards them; whether it reads them no manual says, and a processor seen
+/// doesn't.
+inline bool watches_discarded_bytes(const State& state, unsigned slot) {
+    const std::uint64_t bytes = address_bytes(state.mode), begin = state.reg(Gpr::Rsp) + slot * bytes + 2,
+                        end = begin + bytes - 2;
+    for (unsigned n = 0; n < 4; ++n) {
+        if ((state.dr7 >> 2 * n & 3) == 0 || (state.dr7 >> (16 + 4 * n) & 3) == 0) continue;
+        constexpr std::uint64_t sizes[] = {1, 2, 8, 4};
+        const std::uint64_t size = sizes[state.dr7 >> (18 + 4 * n) & 3], first = state.dr[n] & ~(size - 1);
+        if (first < end && begin < first + size) return true;
+    }
+    return false;
+}
+inline void discard_above_selector(EffectBuilder& e, unsigned slot) {
+    if (!e.stopped() && watches_discarded_bytes(e.state(), slot))
+        e.unmodelled("a data breakpoint watches bytes of a popped selector that are discarded: reading them is open");
+}
+
 }  // namespace faultline::guest::ops

@@ -45,6 +45,7 @@ struct PopFs {
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context);
         check_data_selector(e, static_cast<std::uint16_t>(e.need(e.stack(), "FS is loaded from an unknown selector")));
+        discard_above_selector(e, 0);
         e.release_stack();
         return e.done();
     }
@@ -60,6 +61,7 @@ struct PopSs {
     Effect effect(const EffectContext& context) const {
         EffectBuilder e(context, Kind::LoadSs);
         load_ss(e, e.stack());
+        discard_above_selector(e, 0);
         e.release_stack();
         return e.done();
     }
