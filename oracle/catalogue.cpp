@@ -50,6 +50,18 @@ const RuleInfo* find_rule(std::string_view id) {
     return nullptr;
 }
 
-std::string_view beyond_reach(std::string_view) { return {}; }
+std::string_view beyond_reach(std::string_view id) {
+    constexpr std::string_view by_the_op = "an op meets the check itself, before anything is delivered (XCP-182)";
+    constexpr std::string_view by_the_judge = "the judge's own, about whole runs";
+    constexpr std::string_view no_task_gate = "what stands behind a task gate of the IDT is not followed";
+    constexpr std::pair<std::string_view, std::string_view> reasons[] = {
+        {"EXE-001", by_the_judge}, {"EXE-002", by_the_judge}, {"XCP-034", by_the_op},
+        {"XCP-035", by_the_op},    {"XCP-081", no_task_gate}, {"XCP-249", no_task_gate},
+        {"XCP-250", no_task_gate}, {"XCP-068", no_task_gate}, {"XCP-246", no_task_gate},
+    };
+    for (const auto& [rule, why] : reasons)
+        if (rule == id) return why;
+    return {};
+}
 
 }  // namespace faultline::oracle

@@ -114,6 +114,19 @@ void count_exceptions(const exceptions::Pre<Judging>& pre, const exceptions::Sti
         change([](Answer& c) { c.pushes_error = !c.pushes_error; });
         change([](Answer& c) { c.pushes_stack = !c.pushes_stack; });
         change([](Answer& c) { c.slot *= 2; });
+        // The same with the frame as long as it then is.
+        const auto slots = [](const Answer& c) { return (c.pushes_stack ? 5u : 3u) + c.pushes_error; };
+        const auto reframed = [&](auto edit) {
+            change([&](Answer& c) {
+                const auto top = c.frame + slots(c) * c.slot;
+                edit(c);
+                c.frame = top - slots(c) * c.slot;
+            });
+        };
+        reframed([](Answer& c) { c.pushes_error = !c.pushes_error, c.error = 0; });
+        reframed([](Answer& c) { c.pushes_stack = !c.pushes_stack; });
+        reframed([](Answer& c) { c.slot *= 2; });
+        reframed([](Answer& c) { c.slot /= 2; });
         for (const unsigned bit : {3u, 4u, 12u}) change([&](Answer& c) { c.frame ^= 1ull << bit; });
         change([](Answer& c) { c.cpl ^= 3; });
         change([](Answer& c) { c.ss ^= 3; });
@@ -130,6 +143,8 @@ void count_exceptions(const exceptions::Pre<Judging>& pre, const exceptions::Sti
             Answer c{};
             c.result = what, c.vector = vector, c.error = error;
             c.rip = r.rip, c.rf = true;
+            if (r.result == result::serial || r.result == result::double_fault)
+                c.rf = r.rf, c.writes_cr2 = r.writes_cr2, c.cr2 = r.cr2;
             if (what != r.result || vector != r.vector || error != r.error) f(c);
         };
         if (stim.kind == exceptions::kind::raise) {

@@ -270,8 +270,10 @@ Search::Advance Search::branch(const Effect& effect, bool at_end) {
                 if (ends(Outcome::Halted) == Trial::Ends) return fits(i);
                 continue;
             }
-            // Under TF the step trap comes before the event: the other outcome.
-            if (outcomes_.size() > 1) continue;
+            // Under TF the step trap comes before the event: another outcome.
+            if (std::any_of(outcomes_.begin(), outcomes_.end(),
+                            [](const debug::Outcome& o) { return o.response.event == event::trap; }))
+                continue;
             trial_->wakes = Candidate::Wakes::Must;
         }
         if (!keep_for_later(i)) return Advance::NotModelled;
@@ -467,7 +469,8 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         effect.kind == Kind::MovDr && effect.dr_write && (effect.dr_number | 2) == 7 && effect.dr_value & dr::dr7_gd;
     if (r.vector == vector_db && r.event != event::delivered && !way.direct() &&
         (sets_gd || outcome.dr6_any || r.held || current_->carried.held || effect.kind == Kind::Rep ||
-         current_->state.dr7 & dr::dr7_gd || current_->state.debugctl & (debugctl::btf | debugctl::lbr))) {
+         effect.kind == Kind::TaskSwitch || current_->state.dr7 & dr::dr7_gd ||
+         current_->state.debugctl & (debugctl::btf | debugctl::lbr))) {
         why_ = "a #DB that changes more than DR6, or leaves bits of DR6 open, cannot be delivered";
         return Trial::NotModelled;
     }

@@ -122,6 +122,8 @@ const char* Walk::start(Candidate& c) const {
     s.cr0 = p.cr0 ? p.cr0 : image_.stage->cr0;
     s.cr4 = p.cr4;
     s.tr = layout::tr;
+    s.outer.reset();
+    s.tasks_entered = 0;
     s.memory = {};
     c.carried = {};
     c.record = c.steps = 0;
@@ -162,7 +164,8 @@ const char* Walk::start(Candidate& c) const {
 const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Response<Judging>& response) const {
     State& s = c.state;
     if (e.kind == Kind::TaskSwitch) {
-        s = after_task_switch(s, {s, image_, e.next, environment_.gates, &environment_.surroundings}, e);
+        const std::uint64_t fallthrough = s.rip + image_.skip[s.rip - layout::code];
+        s = after_task_switch(s, {s, image_, fallthrough, environment_.gates, &environment_.surroundings}, e);
         return nullptr;
     }
     for (unsigned i = 0; i < e.register_count; ++i) {

@@ -77,6 +77,7 @@ std::string_view reason(const oracle::RuleInfo& rule, const std::vector<Use>& us
         std::ranges::all_of(used, [&](const Use& use) { return backend_of(use).starts_with("engine"); });
     if (rule.vendor == oracle::RuleVendor::Intel && engine_only) return "Intel only, and the subject is an AMD machine";
     if (const auto why = oracle::beyond_reach(rule.id); !why.empty()) return why;
+    if (applied && rule.kind == oracle::RuleKind::Free) return "the subject never took the alternative";
     return applied ? "applied, but other rules decided as well" : "no program met it";
 }
 

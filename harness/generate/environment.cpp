@@ -66,6 +66,17 @@ void Draft::environment() {
         role_[r] = e.gpr[r].literal;
     }
     if (profile_.machine && random_.percent(weights_.surroundings)) surroundings();
+    if (profile_.machine && cpl_ == 3 && random_.percent(weights_.alignment_check)) {
+        e.surroundings.alignment_check = true;
+        e.rflags |= rflags::ac;
+    }
+    if (case_.mode == Mode::Prot32 && profile_.machine && random_.percent(weights_.task)) {
+        Task task;
+        task.eip = forward(2 + random_.below(4));
+        task.eflags = flags() & ~(rflags::nt | rflags::vm);
+        task.trap = random_.percent(40), task.busy = random_.percent(10);
+        e.surroundings.task = task;
+    }
 }
 
 void Draft::mode_and_privilege() {

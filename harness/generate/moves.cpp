@@ -121,6 +121,12 @@ void Draft::aim(ops::SetReg& op) {
             {Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11});
     else
         op.reg = random_.one_of({Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx});
+    if (cpl_ == 0 && !real() && profile_.machine && random_.percent(weights_.lost_stack)) {
+        op.reg = Gpr::Rsp;
+        op.value = fitted({std::nullopt, random_.one_of<std::uint64_t>({1ull << 47, layout::hole + 0x100, 8,
+                                                                        layout::readonly + 0x80, layout::hole + 8})});
+        return;
+    }
     op.value = fitted(role_value(op.reg));
     role_[static_cast<std::size_t>(op.reg)] = op.value.literal;
 }
@@ -379,6 +385,9 @@ void Draft::aim(ops::Leave&) {
 
 /// Mostly the code segment that there is.
 std::uint16_t Draft::code_selector() {
+    if (case_.environment.surroundings.task && random_.percent(60))
+        return random_.one_of<std::uint16_t>({layout::task_a, layout::task_b, layout::task_gate, layout::task_gate_dpl3,
+                                              layout::task_a | 3, layout::task_gate_dpl3 | 3});
     if (!real() && random_.percent(30))
         return random_.one_of<std::uint16_t>({0, layout::kernel_cs, layout::user_cs, layout::kernel_ss,
                                               layout::absent_code, layout::conforming_code, layout::outside_gdt,

@@ -13,7 +13,7 @@ struct OpWeight {
 };
 
 struct Weights {
-    int version = 5;
+    int version = 6;
 
     /// Ops by relative weight; an op that is not named here has `other_op`.
     std::array<OpWeight, 53> ops{{
@@ -62,6 +62,8 @@ struct Weights {
     unsigned far_base = 3;  ///< RBP holds an address that is not canonical
     unsigned popped_tf = 45, popped_rf = 25;
     unsigned surroundings = 16;             ///< of programs: IDT, TSS or stacks differ from the stage's
+    unsigned task = 25;                     ///< of programs in prot32: there are tasks to switch to
+    unsigned lost_stack = 2;                ///< of set-reg at CPL 0: the stack pointer, to where no frame can be pushed
     unsigned alignment_check = 10;          ///< of programs at CPL 3: CR0.AM and EFLAGS.AC
     unsigned wake_nmi = 30, wake_none = 5;  ///< of programs that halt
 };

@@ -298,7 +298,8 @@ RC_GTEST_PROP(Op, MemoryOperandIsTheOneTheDecoderReads, (std::int32_t disp)) {
         else
             RC_ASSERT(memory.mem.base == ZYDIS_REGISTER_NONE);
         RC_ASSERT(memory.mem.index == ZYDIS_REGISTER_NONE);
-        RC_ASSERT(instruction.address_width == 8 * address_bytes(mode));
+        // Without a base, MOV between RAX and an offset may be the shorter one with 67h: the address is the same.
+        if (at.base) RC_ASSERT(instruction.address_width == 8 * address_bytes(mode));
         const auto mask = mode == Mode::Real16 ? 0xFFFF : 0xFFFF'FFFF;
         RC_ASSERT((memory.mem.disp.value & mask) == (at.disp & mask));
         RC_ASSERT(number(other.reg.value) == gpr);

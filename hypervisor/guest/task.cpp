@@ -22,6 +22,9 @@ bool task_busy(const State& state, const Surroundings& surroundings, std::uint16
 const char* task_unmodelled(const State& state, const Surroundings& surroundings, std::uint16_t selector) {
     if (index_of(selector) == layout::tr) return "a switch to the main task that is no return";
     if (!surroundings.task) return "the case does not say what the task finds";
+    // The old state does not fit; whether that is #TS, and of which TSS, the manuals leave to "accessible".
+    constexpr unsigned tss_bytes = 0x68;
+    if (surroundings.tss_limit < tss_bytes - 1) return "the current TSS is too short to be saved in";
     if (surroundings.task->eflags & rflags::vm) return "a task in virtual-8086 mode";
     if (state.tr != layout::tr) return "a task switch by a task that is not the main one";
     if (state.tasks_entered & mark_of(selector)) return "a task is entered for the second time";
