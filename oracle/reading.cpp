@@ -243,8 +243,11 @@ SeenAttempt seen_attempt(const Arrival& way, const Record& record, std::uint64_t
     std::size_t k = way.count;
     while (k-- > 0)
         if (way.attempts[k].stim.vector == record.vector) break;
-    const bool reached = k < way.count;
+    bool reached = k < way.count;
     if (!reached) k = 0;
+    // What took an event's place came with the wrong error code or RIP: that is said by the attempt before.
+    if (reached && k > 0 && (record.error != way.attempts[k].stim.error || rip != way.attempts[k].stim.rip))
+        reached = false, --k;
     SeenAttempt seen{&way.attempts[k], {}};
     auto& r = seen.response;
     r = seen.attempt->outcome.response;

@@ -231,5 +231,28 @@ TEST_F(Cli, HelpAndListsAreForNewcomers) {
     EXPECT_EQ(doctor["backends"][0]["available"], true);
 }
 
+/// A rule's page and the coverage table speak of what the database saw.
+TEST_F(Cli, RulesSayWhoAppliedThem) {
+    const std::string file = path("rules.db");
+    ASSERT_EQ(run("explore --backend engine --programs 2000 --coverage 1 --format json --db " + file).exit, 0);
+    const Ran page = run("explain DBG-051 --db " + file);
+    EXPECT_EQ(page.exit, 0) << page.err;
+    EXPECT_NE(page.out.find("applied"), std::string::npos) << page.out;
+    EXPECT_NE(page.out.find("corpora/conformance"), std::string::npos) << page.out;
+    EXPECT_NE(page.out.find("allowed besides"), std::string::npos) << page.out;
+    const Ran table = run("list rules --db " + file);
+    EXPECT_EQ(table.exit, 0) << table.err;
+    EXPECT_NE(table.out.find("decisive at least once"), std::string::npos) << table.out;
+    refuses("list ops --db " + file, 64, "list rules");
+}
+/// Every mode runs on the engine, and a mode that no subject has is skipped.
+TEST_F(Cli, ProgramsOfOneModeCanBeAskedFor) {
+    for (const char* mode : {"long64", "compat32", "prot32", "real16"})
+        EXPECT_EQ(
+            run(fmt::format("explore --backend engine --programs 300 --mode {} --db {}", mode, path("m.db"))).exit, 0)
+            << mode;
+    refuses("explore --backend native --programs 1 --mode real16 --db " + path("n.db"), 4, "mode");
+}
+
 }  // namespace
 }  // namespace faultline::harness
