@@ -95,11 +95,18 @@ guest::Image loop_image() {
 /// Unicorn dies of a breakpoint that a program enables.
 bool loads_dr(const guest::Op& op) { return std::holds_alternative<guest::ops::MovToDr>(op); }
 
+/// Programs that floors and peers can run as well: 64-bit, in the stage's own surroundings.
+Generator peers_generator() {
+    Weights weights;
+    weights.surroundings = weights.alignment_check = 0;
+    return Generator(weights, {.modes = {true, false, false, false}});
+}
+
 double explore_rate(const Generator& generator, const BenchOptions& o, unsigned jobs) {
     Plan plan;
     plan.subjects = {[] { return engine::make_engine_backend(); }};
     plan.source = [&](std::uint64_t index, guest::Case& kase) { generator.draw(o.seed, index, kase); };
-    plan.programs = o.programs * 5;
+    plan.programs = o.programs * 25;  // long enough that making the machines does not count
     plan.jobs = jobs;
     plan.shrink_runs = 0;
     const auto summary = explore(plan);
@@ -276,7 +283,7 @@ private:
     }
 
     const BenchOptions o_;
-    const Generator generator_;
+    const Generator generator_ = peers_generator();
     guest::Assembler assembler_;
     oracle::Judge oracle_;
     std::vector<guest::Case> cases_;
