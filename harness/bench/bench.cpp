@@ -1,5 +1,7 @@
 #include "harness/bench/bench.hpp"
 
+#include <sched.h>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,7 +104,26 @@ Generator peers_generator() {
     return Generator(weights, {.modes = {true, false, false, false}});
 }
 
+/// The native backend keeps this thread on one processor, and new threads would inherit that.
+class EveryProcessor {
+public:
+    EveryProcessor() {
+        sched_getaffinity(0, sizeof before_, &before_);
+        cpu_set_t all;
+        CPU_ZERO(&all);
+        for (int i = 0; i < CPU_SETSIZE; ++i) CPU_SET(i, &all);
+        sched_setaffinity(0, sizeof all, &all);
+    }
+    ~EveryProcessor() { sched_setaffinity(0, sizeof before_, &before_); }
+    EveryProcessor(const EveryProcessor&) = delete;
+    EveryProcessor& operator=(const EveryProcessor&) = delete;
+
+private:
+    cpu_set_t before_;
+};
+
 double explore_rate(const Generator& generator, const BenchOptions& o, unsigned jobs) {
+    const EveryProcessor every;
     Plan plan;
     plan.subjects = {[] { return engine::make_engine_backend(); }};
     plan.source = [&](std::uint64_t index, guest::Case& kase) { generator.draw(o.seed, index, kase); };
