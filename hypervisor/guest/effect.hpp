@@ -51,11 +51,8 @@ enum class Cause : std::uint8_t {
     TaskSelector,    ///< a task switch by the op: `selector` is no TSS, or busy, or (IRET) not busy
 };
 
-/// The exception an op raises instead of completing (never #DB).
+/// What keeps an op from completing (never a #DB).
 struct Fault {
-    std::uint8_t vector = 0;
-    std::uint32_t error = 0;  ///< 0 for vectors without an error code
-    std::uint64_t cr2 = 0;    ///< #PF only
     Cause cause = Cause::InvalidOpcode;
     std::uint16_t selector = 0;
     bool stack = false;  ///< Access, NullSelector, AbsentSelector: through, or of, SS

@@ -25,38 +25,6 @@ bool belongs_to_program(std::uint64_t address) {
            within(layout::supervisor, layout::page);
 }
 
-/// Vector and error code of a fault, for readers that do not ask for its cause yet; in real mode there is no error
-/// code.
-void classify(Fault& f, Mode mode, Kind kind, std::uint8_t software_vector) {
-    constexpr std::uint8_t de = 0, br = 5, ud = 6, ts = 10, np = 11, ss = 12, gp = 13, pf = 14, ac = 17;
-    const auto is = [&](std::uint8_t vector, std::uint32_t error = 0) {
-        f.vector = vector;
-        f.error = mode == Mode::Real16 ? 0 : error;
-    };
-    const std::uint32_t selector = f.selector & ~3u;
-    switch (f.cause) {
-        case Cause::InvalidOpcode: return is(ud);
-        case Cause::Divide: return is(de);
-        case Cause::Bound: return is(br);
-        case Cause::Privilege:
-        case Cause::IoPermission:
-        case Cause::BranchTarget:
-        case Cause::ReservedBits:
-        case Cause::NullSelector:
-        case Cause::NestedTask: return is(gp);
-        case Cause::Selector: return is(gp, selector);
-        case Cause::AbsentSelector: return is(f.stack ? ss : np, selector);
-        case Cause::TaskSelector: return is(kind == Kind::Iret ? ts : gp, selector);
-        case Cause::GateDpl: return is(gp, software_vector * 8u + 2);
-        case Cause::Fetch:
-        case Cause::Access: break;
-    }
-    if (f.out_of_range) return is(f.stack ? ss : gp);
-    if (f.misaligned) return is(ac);
-    f.cr2 = f.address;
-    is(pf, (f.present ? 1u : 0u) | (f.write ? 2u : 0u) | (f.user ? 4u : 0u));  // SDM vol 3, "Page-Fault Exceptions"
-}
-
 /// What a byte of the program's pages holds when the program starts.
 std::uint8_t initial_byte(const Image& image, std::uint64_t address) {
     if (const auto offset = address - layout::code; offset < layout::page)
@@ -115,7 +83,6 @@ void EffectBuilder::fault(Fault fault) {
     if (stopped()) return;
     if (effect_.memory_count != 0)
         return unmodelled("an op faults after it has written: whether the bytes are changed is not stated");
-    classify(fault, mode(), effect_.kind, effect_.vector);
     effect_.faults = true;
     effect_.fault = fault;
 }

@@ -7,7 +7,7 @@
 namespace faultline::guest {
 namespace {
 
-std::uint16_t index_of(std::uint16_t selector) { return selector & ~7u; }
+std::uint16_t index_of(std::uint16_t selector) { return selector & 0xFFF8; }
 std::uint8_t mark_of(std::uint16_t selector) { return index_of(selector) == layout::task_a ? 1 : 2; }
 
 }  // namespace

@@ -44,8 +44,7 @@ Stimulus<Judging> stimulus_of(const guest::State& state, const Carried& carried,
     stim.rip = state.rip;
     stim.next = effect.next;
     stim.faults = effect.faults;
-    stim.vector = effect.faults ? effect.fault.vector : effect.vector;
-    stim.error = effect.faults ? effect.fault.error : 0;
+    if (!effect.faults) stim.vector = effect.vector;
     stim.last = effect.kind != Kind::Rep || effect.last_iteration;
     stim.continues = carried.continues;
     // Accesses before a fault are listed too; the rules look at none of a faulting op.

@@ -17,6 +17,7 @@ struct Carried {
 };
 
 Pre<Judging> pre_of(const guest::State& state, const Carried& carried, const guest::Features& features);
+/// Of an op that faults, `vector` and `error` are left 0: which exception it raises, the exceptions chapter says.
 Stimulus<Judging> stimulus_of(const guest::State& state, const Carried& carried, const guest::Effect& effect);
 /// No instruction at the state's RIP: a held trap (kind::boundary), or an interrupt of `vector` (kind::wake).
 Stimulus<Judging> stimulus_at_boundary(const guest::State& state, std::uint64_t kind, std::uint8_t vector = 0);
