@@ -1,50 +1,20 @@
-// The rules and `outcomes` are two readings of the same manuals. Here they are held against each other on states
-// and stimuli aimed at the boundaries where rules meet; over all values, the proof does the same.
-#include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
-
-#include <boost/hana/accessors.hpp>
-#include <boost/hana/for_each.hpp>
-#include <boost/hana/second.hpp>
-#include <map>
-#include <random>
-#include <sstream>
-#include <string>
+#include "oracle/chapters/consistency.hpp"
 
 #include "oracle/chapters/debug/chapter.hpp"
-#include "oracle/chapters/debug/outcomes.hpp"
+#include "oracle/chapters/debug/formal.hpp"
 
 namespace faultline::oracle::debug {
 namespace {
 
-namespace hana = boost::hana;
 using P = Pre<Judging>;
 using S = Stimulus<Judging>;
 using R = Response<Judging>;
 
-template <class Record>
-std::string show(const Record& record) {
-    std::ostringstream out;
-    hana::for_each(hana::accessors<Record>(), [&](auto accessor) {
-        const auto value = hana::second(accessor)(record);
-        if (value)
-            out << hana::to<const char*>(hana::first(accessor)) << '=' << std::hex << std::uint64_t{value} << ' ';
-    });
-    return out.str();
-}
-
 /// Draws values that are likely to meet: few addresses, settings that matter.
-class Draw {
+class Draw : public Drawing {
 public:
-    explicit Draw(std::uint64_t seed) : engine_(seed) {}
+    using Drawing::Drawing;
 
-    std::uint64_t below(std::uint64_t n) { return engine_() % n; }
-    bool chance(unsigned percent) { return below(100) < percent; }
-    template <class... T>
-    std::uint64_t of(T... options) {
-        const std::uint64_t list[] = {static_cast<std::uint64_t>(options)...};
-        return list[below(sizeof...(options))];
-    }
     std::uint64_t address() {
         return of(0x40000, 0x40000, 0x40008, 0x80) + (chance(50) ? below(16) : 0) +
                (chance(4) ? 0xFFFF8000'00000000 : 0) + (chance(10) ? 0x10000 : 0);
@@ -71,10 +41,10 @@ public:
         p.shadow = chance(30);
         p.debugctl = chance(70) ? 0 : below(4);
         const std::uint64_t low_ones = 0xFFFE07F0;
-        p.dr6 = low_ones | (chance(50) ? engine_() & 0xE00F : 0) | (p.rtm && chance(50) ? 0 : 0x10000) |
+        p.dr6 = low_ones | (chance(50) ? bits() & 0xE00F : 0) | (p.rtm && chance(50) ? 0 : 0x10000) |
                 (p.bus_lock && chance(50) ? 0 : 0x800);
-        p.dr7 = 0x400 | (engine_() & 0xFFFF0000) | (chance(80) ? engine_() & 0xFF : 0) | (chance(30) ? 0x2000 : 0) |
-                (engine_() & 0x300) | (p.rtm ? engine_() & 0x800 : 0);
+        p.dr7 = 0x400 | (bits() & 0xFFFF0000) | (chance(80) ? bits() & 0xFF : 0) | (chance(30) ? 0x2000 : 0) |
+                (bits() & 0x300) | (p.rtm ? bits() & 0x800 : 0);
 
         if (chance(10))
             p.dr0 = 0x10080 + below(8), p.de = true, p.dr7 = (p.dr7 & ~0xF0000ull) | of(2, 6, 0xE) << 16 | 1;
@@ -87,7 +57,7 @@ public:
         s.io = chance(45) && (s.kind == kind::ordinary || s.kind == kind::rep), s.io_port = (0x80 + below(8)) & 0xFFFF,
         s.io_width = of(1, 2, 4);
         s.dr_number = chance(50) ? of(6, 7) : below(chance(80) ? 8 : 16), s.dr_write = chance(60);
-        s.dr_value = chance(70) ? engine_() & 0xFFFFFFFF : engine_();
+        s.dr_value = chance(70) ? bits() & 0xFFFFFFFF : bits();
         if (s.kind == kind::mov_dr) s.length0 = s.length1 = s.length2 = s.length3 = s.length4 = 0;
         if (s.kind == kind::mov_dr && s.dr_number < 4 && chance(20)) s.dr_value = s.next;
         s.branch = chance(30), s.faults = chance(20);
@@ -119,7 +89,7 @@ public:
     R response(const P& p, const S& s, const Outcomes& right) {
         const Outcome& o = right[below(right.size())];
         R r = o.response;
-        r.dr6 ^= engine_() & o.dr6_any;
+        r.dr6 ^= bits() & o.dr6_any;
         if (o.rf_any && chance(50)) r.rf = !r.rf;
         if (chance(10)) return unremarkable(p, s);
         for (auto changes = below(3); changes > 0; --changes) switch (below(13)) {
@@ -134,8 +104,8 @@ public:
                 case 8: r.debugctl ^= 1 + below(3); break;
                 case 9: r.dr_value = of(p.dr6, p.dr7, 0, s.dr_value, p.dr1); break;
                 case 10:
-                    r.held = of(0, p.held, 1ull << below(4), p.held ^ (1ull << below(4)), p.held | 0x4000,
-                                p.held & engine_());
+                    r.held =
+                        of(0, p.held, 1ull << below(4), p.held ^ (1ull << below(4)), p.held | 0x4000, p.held & bits());
                     break;
                 case 11: r.shadow = !r.shadow; break;
                 case 12:  // a whole other event, normalised
@@ -161,112 +131,16 @@ public:
         }
         return r;
     }
-
-private:
-    std::mt19937_64 engine_;
 };
 
-std::string rejecting_rules(const P& p, const S& s, const R& r, std::string_view without) {
-    std::string ids;
-    for (const RuleEntry& rule : rule_table())
-        if (rule.constrains && !rule.permits(p, s, r, without)) ids += std::string(rule.info.id) + ' ';
-    return ids;
-}
-
-bool among(const Outcomes& right, const R& r) {
-    for (const Outcome& o : right)
-        if (matches(o, r)) return true;
-    return false;
-}
-
-testing::AssertionResult agree(Draw& draw, Alternative without) {
-    const auto [p, s] = draw.situation();
-    if (!is_valid(p, s)) return testing::AssertionFailure() << "drawn outside `valid`: " << show(p) << "| " << show(s);
-    const std::string_view id = without == Alternative::Count ? "" : alternative_ids[static_cast<std::size_t>(without)];
-    Outcomes all, right;
-    outcomes(p, s, all);
-    outcomes(p, s, right, without);
-    if (right.size() == 0) return testing::AssertionFailure() << "no outcome: " << show(p) << "| " << show(s);
-    for (int i = 0; i < 6; ++i) {
-        const R r = draw.response(p, s, all);
-        const bool by_rules = permitted(p, s, r, id), by_outcomes = among(right, r);
-        if (by_rules != by_outcomes)
-            return testing::AssertionFailure()
-                   << (by_rules ? "rules permit, outcomes lack" : "outcomes list, rules reject") << "\n without " << id
-                   << "\n pre  " << show(p) << "\n stim " << show(s) << "\n resp " << show(r) << "\n rejected by "
-                   << rejecting_rules(p, s, r, id);
-    }
-    return testing::AssertionSuccess();
-}
-
-RC_GTEST_PROP(DebugChapter, RulesAndOutcomesAgree, (std::uint64_t seed)) {
-    Draw draw(seed);
-    for (int i = 0; i < 1000; ++i) {
-        const auto result = agree(draw, Alternative::Count);
-        if (!result) RC_FAIL(result.message());
-    }
-}
-
-TEST(DebugChapter, RulesAndOutcomesAgreeWithoutAnyOneFreeRule) {
-    Draw draw(7);
-    for (std::size_t a = 0; a < alternative_ids.size(); ++a)
-        for (int i = 0; i < 2000; ++i) ASSERT_TRUE(agree(draw, static_cast<Alternative>(a)));
-}
-
-TEST(DebugChapter, EachFreeRuleAddsAResponse) {
-    for (std::size_t a = 0; a < alternative_ids.size(); ++a) {
-        Draw draw(11);
-        bool shrinks = false;
-        for (int i = 0; i < 400000 && !shrinks; ++i) {
-            const auto [p, s] = draw.situation();
-            Outcomes all;
-            outcomes(p, s, all);
-            const R r = draw.response(p, s, all);
-            shrinks = permitted(p, s, r) && !permitted(p, s, r, alternative_ids[a]);
-        }
-        EXPECT_TRUE(shrinks) << alternative_ids[a];
-    }
-}
-
-TEST(DebugChapter, AlternativesAreExactlyTheFreeRules) {
-    std::size_t free_rules = 0;
-    for (const RuleEntry& rule : rule_table()) {
-        if (rule.constrains) continue;
-        ++free_rules;
-        EXPECT_NE(std::find(alternative_ids.begin(), alternative_ids.end(), rule.info.id), alternative_ids.end())
-            << rule.info.id;
-    }
-    EXPECT_EQ(free_rules, alternative_ids.size());
-}
-
-TEST(DebugChapter, EachConstrainingRuleRejectsSomethingThatAllOthersPermit) {
-    std::map<std::string_view, bool> alone;
-    for (const RuleEntry& rule : rule_table())
-        if (rule.constrains && !rule.redundant) alone[rule.info.id] = false;
-    Draw draw(13);
-    std::size_t missing = alone.size();
-    for (int i = 0; i < 3000000 && missing > 0; ++i) {
-        const auto [p, s] = draw.situation();
-        Outcomes all;
-        outcomes(p, s, all);
-        const R r = draw.response(p, s, all);
-        const RuleEntry* only = nullptr;
-        int rejecting = 0;
-        for (const RuleEntry& rule : rule_table())
-            if (rule.constrains && !rule.redundant && !rule.permits(p, s, r, {})) {
-                only = &rule;
-                if (++rejecting > 1) break;
-            }
-        if (rejecting == 1 && !alone[only->info.id]) alone[only->info.id] = true, --missing;
-    }
-    for (const auto& [id, found] : alone) EXPECT_TRUE(found) << id;
-}
-
-TEST(DebugChapter, AtMostATenthOfTheRulesAreCorollaries) {
-    std::size_t redundant = 0;
-    for (const RuleEntry& rule : rule_table()) redundant += rule.redundant;
-    EXPECT_LE(redundant * 10, rule_table().size());
-}
+struct Subject {
+    using Formal = debug::Formal;
+    using Alternative = debug::Alternative;
+    using Draw = debug::Draw;
+    static auto rules() { return rule_table(); }
+    static constexpr int draws_per_alternative = 2000;
+};
+INSTANTIATE_TYPED_TEST_SUITE_P(Debug, ChapterConsistency, Subject);
 
 TEST(DebugChapter, AGeneralDetectFaultChangesNoRegisterButItsOwnBits) {
     Draw draw(17);

@@ -1,15 +1,4 @@
-// The rules and `outcomes` are two readings of the same manuals. Here they are held against each other on states and
-// stimuli aimed at the boundaries where rules meet; over all values, the proof does the same.
-#include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
-
-#include <boost/hana/accessors.hpp>
-#include <boost/hana/for_each.hpp>
-#include <boost/hana/second.hpp>
-#include <map>
-#include <random>
-#include <sstream>
-#include <string>
+#include "oracle/chapters/consistency.hpp"
 
 #include "oracle/chapters/exceptions/chapter.hpp"
 #include "oracle/chapters/exceptions/formal.hpp"
@@ -17,34 +6,15 @@
 namespace faultline::oracle::exceptions {
 namespace {
 
-namespace hana = boost::hana;
 using P = Pre<Judging>;
 using S = Stimulus<Judging>;
 using R = Response<Judging>;
 
-template <class Record>
-std::string show(const Record& record) {
-    std::ostringstream out;
-    hana::for_each(hana::accessors<Record>(), [&](auto accessor) {
-        const auto value = hana::second(accessor)(record);
-        if (value)
-            out << hana::to<const char*>(hana::first(accessor)) << '=' << std::hex << std::uint64_t{value} << ' ';
-    });
-    return out.str();
-}
-
 /// Draws deliveries of which few things are wrong, so that every check is the first to fail in some.
-class Draw {
+class Draw : public Drawing {
 public:
-    explicit Draw(std::uint64_t seed) : engine_(seed) {}
+    using Drawing::Drawing;
 
-    std::uint64_t below(std::uint64_t n) { return engine_() % n; }
-    bool chance(unsigned percent) { return below(100) < percent; }
-    template <class... T>
-    std::uint64_t of(T... options) {
-        const std::uint64_t list[] = {static_cast<std::uint64_t>(options)...};
-        return list[below(sizeof...(options))];
-    }
     std::uint64_t selector() { return of(0, 3, 8, 0x10, 0x1B, 0x23, 0x28, 0x48, 0x80, 0x104); }
 
     std::pair<P, S> situation() {
@@ -56,7 +26,7 @@ public:
         p.cpl = real || chance(40) ? 0 : 3;
         p.cs = selector(), p.ss = selector(), p.tr = of(0x28, 0x80, 0x8B);
         p.sp = of(0x31F00, 0x31F08, 0x31F0D, 4, 0) + below(3);
-        if (p.code64 && chance(30)) p.sp = engine_();
+        if (p.code64 && chance(30)) p.sp = bits();
         if (real) p.sp &= 0xFFFF;
         p.tf = chance(50), p.if_ = chance(50), p.nt = chance(50), p.ac = chance(50), p.fetch_flag = chance(50);
         const auto vendor = below(3);
@@ -69,10 +39,10 @@ public:
     R response(const P& p, const S& s, const Outcomes& right) {
         const Outcome& o = right[below(right.size())];
         R r = o.response;
-        if (o.rip_any && chance(50)) r.rip = engine_();
+        if (o.rip_any && chance(50)) r.rip = bits();
         if (o.rf_any && chance(50)) r.rf = !r.rf;
         if (r.writes_cr2 && chance(50)) r.cr2 = of(o.cr2_low, o.cr2_high, s.push_low, s.push_high, s.address + s.span);
-        r.held ^= engine_() & o.held_any;
+        r.held ^= bits() & o.held_any;
         for (auto changes = below(3); changes > 0; --changes) disturb(p, s, r);
         return r;
     }
@@ -203,129 +173,16 @@ private:
         if (r.result != result::delivered && chance(60)) r.writes_cr2 = was.writes_cr2, r.cr2 = was.cr2;
         if (r.result == result::serial) r.error = was.error;
     }
-
-    std::mt19937_64 engine_;
 };
 
-std::string rejecting_rules(const P& p, const S& s, const R& r, std::string_view without) {
-    std::string ids;
-    for (const RuleEntry& rule : rule_table())
-        if (rule.constrains && !rule.permits(p, s, r, without)) ids += std::string(rule.info.id) + ' ';
-    if (!normalised<Judging>(s, r)) ids += "(not normalised)";
-    return ids;
-}
-
-bool among(const Outcomes& right, const R& r) {
-    for (const Outcome& o : right)
-        if (matches<Judging>(o, r)) return true;
-    return false;
-}
-
-testing::AssertionResult agree(Draw& draw, Alternative without) {
-    const auto [p, s] = draw.situation();
-    if (!is_valid(p, s)) return testing::AssertionFailure() << "drawn outside `valid`: " << show(p) << "| " << show(s);
-    const std::string_view id = without == Alternative::Count ? "" : alternative_ids[static_cast<std::size_t>(without)];
-    Outcomes all, right;
-    outcomes(p, s, all);
-    outcomes(p, s, right, without);
-    if (right.size() == 0) return testing::AssertionFailure() << "no outcome: " << show(p) << "| " << show(s);
-    for (int i = 0; i < 6; ++i) {
-        const R r = draw.response(p, s, all);
-        const bool by_rules = permitted(p, s, r, id), by_outcomes = among(right, r);
-        if (by_rules != by_outcomes)
-            return testing::AssertionFailure()
-                   << (by_rules ? "rules permit, outcomes lack" : "outcomes list, rules reject") << "\n without " << id
-                   << "\n pre  " << show(p) << "\n stim " << show(s) << "\n resp " << show(r) << "\n rejected by "
-                   << rejecting_rules(p, s, r, id);
-    }
-    return testing::AssertionSuccess();
-}
-
-RC_GTEST_PROP(ExceptionsChapter, RulesAndOutcomesAgree, (std::uint64_t seed)) {
-    Draw draw(seed);
-    for (int i = 0; i < 1000; ++i) {
-        const auto result = agree(draw, Alternative::Count);
-        if (!result) RC_FAIL(result.message());
-    }
-}
-
-TEST(ExceptionsChapter, RulesAndOutcomesAgreeWithoutAnyOneFreeRule) {
-    Draw draw(7);
-    for (std::size_t a = 0; a < alternative_ids.size(); ++a)
-        for (int i = 0; i < 4000; ++i) ASSERT_TRUE(agree(draw, static_cast<Alternative>(a)));
-}
-
-TEST(ExceptionsChapter, EachFreeRuleAddsAResponse) {
-    for (std::size_t a = 0; a < alternative_ids.size(); ++a) {
-        Draw draw(11);
-        bool shrinks = false;
-        for (int i = 0; i < 400000 && !shrinks; ++i) {
-            const auto [p, s] = draw.situation();
-            Outcomes all;
-            outcomes(p, s, all);
-            const R r = draw.response(p, s, all);
-            shrinks = permitted(p, s, r) && !permitted(p, s, r, alternative_ids[a]);
-        }
-        EXPECT_TRUE(shrinks) << alternative_ids[a];
-    }
-}
-
-TEST(ExceptionsChapter, AlternativesAreExactlyTheFreeRules) {
-    std::size_t free_rules = 0;
-    for (const RuleEntry& rule : rule_table()) {
-        if (rule.constrains) continue;
-        ++free_rules;
-        EXPECT_NE(std::find(alternative_ids.begin(), alternative_ids.end(), rule.info.id), alternative_ids.end())
-            << rule.info.id;
-    }
-    EXPECT_EQ(free_rules, alternative_ids.size());
-}
-
-TEST(ExceptionsChapter, EachConstrainingRuleRejectsSomethingThatAllOthersPermit) {
-    std::map<std::string_view, bool> alone;
-    for (const RuleEntry& rule : rule_table())
-        if (rule.constrains && !rule.redundant) alone[rule.info.id] = false;
-    Draw draw(13);
-    std::size_t missing = alone.size();
-    for (int i = 0; i < 3000000 && missing > 0; ++i) {
-        const auto [p, s] = draw.situation();
-        Outcomes all;
-        outcomes(p, s, all);
-        const R r = draw.response(p, s, all);
-        if (!normalised<Judging>(s, r)) continue;
-        const RuleEntry* only = nullptr;
-        int rejecting = 0;
-        for (const RuleEntry& rule : rule_table())
-            if (rule.constrains && !rule.redundant && !rule.permits(p, s, r, {})) {
-                only = &rule;
-                if (++rejecting > 1) break;
-            }
-        if (rejecting == 1 && !alone[only->info.id]) alone[only->info.id] = true, --missing;
-    }
-    for (const auto& [id, found] : alone) EXPECT_TRUE(found) << id;
-}
-
-TEST(ExceptionsChapter, TheInvariantsHoldOfEveryOutcome) {
-    Draw draw(17);
-    for (int i = 0; i < 100000; ++i) {
-        const auto [p, s] = draw.situation();
-        Outcomes all;
-        outcomes(p, s, all);
-        for (const Outcome& o : all)
-            hana::for_each(invariants, [&](auto type) {
-                using Invariant = typename decltype(type)::type;
-                EXPECT_TRUE(Invariant::template holds<Judging>(p, s, o.response))
-                    << Invariant::info.id << "\n pre  " << show(p) << "\n stim " << show(s) << "\n resp "
-                    << show(o.response);
-            });
-    }
-}
-
-TEST(ExceptionsChapter, AtMostATenthOfTheRulesAreCorollaries) {
-    std::size_t redundant = 0;
-    for (const RuleEntry& rule : rule_table()) redundant += rule.redundant;
-    EXPECT_LE(redundant * 10, rule_table().size());
-}
+struct Subject {
+    using Formal = exceptions::Formal;
+    using Alternative = exceptions::Alternative;
+    using Draw = exceptions::Draw;
+    static auto rules() { return rule_table(); }
+    static constexpr int draws_per_alternative = 4000;
+};
+INSTANTIATE_TYPED_TEST_SUITE_P(Exceptions, ChapterConsistency, Subject);
 
 }  // namespace
 }  // namespace faultline::oracle::exceptions

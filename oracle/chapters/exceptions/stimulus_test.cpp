@@ -6,8 +6,8 @@
 
 #include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/surroundings.hpp"
-#include "oracle/chapters/exceptions/chapter.hpp"
 #include "oracle/chapters/exceptions/outcomes.hpp"
+#include "oracle/chapters/exceptions/situation.hpp"
 
 namespace faultline::oracle::exceptions {
 namespace {
@@ -26,7 +26,7 @@ struct Scene {
         const EffectContext context{
             .state = state, .image = image, .fallthrough = 0, .gates = Gates::Dpl3, .surroundings = &surroundings};
         const auto s = deliver_of(event, context);
-        EXPECT_TRUE(is_valid(pre_of(state, {}), s));
+        EXPECT_TRUE(valid<Judging>(pre_of(state, {}), s));
         return s;
     }
     Stimulus<Judging> int_21() const {
