@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "hypervisor/guest/host.hpp"
 #include "hypervisor/kvm/kvm_backend.hpp"
 #include "hypervisor/kvm/machine.hpp"
 
@@ -26,27 +26,9 @@ std::vector<std::string> names_in(const fs::path& folder) {
     return names;
 }
 
-/// The first processor's entries of /proc/cpuinfo.
-std::map<std::string, std::string> cpuinfo() {
-    std::map<std::string, std::string> entries;
-    std::ifstream in("/proc/cpuinfo");
-    for (std::string line; std::getline(in, line) && !line.empty();) {
-        const auto colon = line.find(':');
-        if (colon == std::string::npos) continue;
-        const auto key_end = line.find_last_not_of("\t ", colon - 1);
-        const auto value = line.find_first_not_of(' ', colon + 1);
-        entries[line.substr(0, key_end + 1)] = value == std::string::npos ? "" : line.substr(value);
-    }
-    return entries;
-}
-
-bool has_flag(const std::string& flags, const std::string& flag) {
-    return (" " + flags + " ").find(" " + flag + " ") != std::string::npos;
-}
-
 /// The vendor module in charge. A loaded module holds kvm; built-in ones all have a folder, and which of them
 /// serves follows from the processor.
-std::string vendor_module(const std::string& cpu_flags) {
+std::string vendor_module(const guest::CpuInfo& cpu) {
     std::vector<std::string> candidates;
     for (const auto& name : names_in(modules / "kvm/holders"))
         if (name.rfind("kvm_", 0) == 0) candidates.push_back(name);
@@ -56,8 +38,8 @@ std::string vendor_module(const std::string& cpu_flags) {
     const auto take = [&](const char* name) {
         return std::find(candidates.begin(), candidates.end(), name) != candidates.end();
     };
-    if (has_flag(cpu_flags, "vmx") && take("kvm_intel")) return "kvm_intel";
-    if (has_flag(cpu_flags, "svm") && take("kvm_amd")) return "kvm_amd";
+    if (cpu.has_flag("vmx") && take("kvm_intel")) return "kvm_intel";
+    if (cpu.has_flag("svm") && take("kvm_amd")) return "kvm_amd";
     std::erase(candidates, "kvm_intel");
     std::erase(candidates, "kvm_amd");
     return candidates.empty() ? "" : candidates.front();
@@ -83,19 +65,14 @@ tl::expected<guest::Subject, guest::Unavailable> kvm_subject() {
     if (auto kvm = open_kvm(); !kvm) return tl::unexpected(kvm.error());
     utsname system{};
     uname(&system);
-    const auto cpu = cpuinfo();
-    const auto entry = [&](const char* key) {
-        const auto found = cpu.find(key);
-        return found == cpu.end() ? std::string() : found->second;
-    };
+    const guest::CpuInfo cpu;
     guest::Subject subject;
     subject.backend = "kvm";
     subject.version = system.release;
-    subject.module = vendor_module(entry("flags"));
+    subject.module = vendor_module(cpu);
     subject.module_parameters = parameters_of(subject.module.empty() ? std::vector<std::string>{"kvm"}
                                                                      : std::vector<std::string>{"kvm", subject.module});
-    subject.cpu = entry("model name");
-    if (const auto microcode = entry("microcode"); !microcode.empty()) subject.cpu += " microcode " + microcode;
+    subject.cpu = cpu.with_microcode(cpu.entry("model name"));
     return subject;
 }
 

@@ -5,11 +5,10 @@
 #include <sys/utsname.h>
 
 #include <cstring>
-#include <fstream>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "hypervisor/guest/host.hpp"
 #include "hypervisor/guest/stage/identify.hpp"
 #include "hypervisor/native/native_backend.hpp"
 
@@ -33,20 +32,6 @@ std::string hypervisor_beneath() {
     return name[0] ? name : "unnamed";
 }
 
-/// The first processor's entries of /proc/cpuinfo.
-std::map<std::string, std::string> cpuinfo() {
-    std::map<std::string, std::string> entries;
-    std::ifstream in("/proc/cpuinfo");
-    for (std::string line; std::getline(in, line) && !line.empty();) {
-        const auto colon = line.find(':');
-        if (colon == std::string::npos) continue;
-        const auto key_end = line.find_last_not_of("\t ", colon - 1);
-        const auto value = line.find_first_not_of(' ', colon + 1);
-        entries[line.substr(0, key_end + 1)] = value == std::string::npos ? "" : line.substr(value);
-    }
-    return entries;
-}
-
 }  // namespace
 
 guest::Features host_features() {
@@ -61,20 +46,19 @@ guest::Features host_features() {
 }
 
 bool five_level_paging() {
-    static const bool so = (" " + cpuinfo()["flags"] + " ").find(" la57 ") != std::string::npos;
+    static const bool so = guest::CpuInfo().has_flag("la57");
     return so;
 }
 
 guest::Subject native_subject() {
     utsname system{};
     uname(&system);
-    auto cpu = cpuinfo();
+    const guest::CpuInfo cpu;
     guest::Subject subject;
     subject.backend = "native";
     subject.version = system.release;
     subject.module = hypervisor_beneath();
-    subject.cpu = fmt::format("{} signature {:08x}", cpu["model name"], cpuid(1).eax);
-    if (const auto& microcode = cpu["microcode"]; !microcode.empty()) subject.cpu += " microcode " + microcode;
+    subject.cpu = cpu.with_microcode(fmt::format("{} signature {:08x}", cpu.entry("model name"), cpuid(1).eax));
     return subject;
 }
 
