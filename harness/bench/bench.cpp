@@ -1,7 +1,5 @@
 #include "harness/bench/bench.hpp"
 
-#include <sched.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -104,26 +102,7 @@ Generator peers_generator() {
     return Generator(weights, {.modes = {true, false, false, false}});
 }
 
-/// The native backend keeps this thread on one processor, and new threads would inherit that.
-class EveryProcessor {
-public:
-    EveryProcessor() {
-        sched_getaffinity(0, sizeof before_, &before_);
-        cpu_set_t all;
-        CPU_ZERO(&all);
-        for (int i = 0; i < CPU_SETSIZE; ++i) CPU_SET(i, &all);
-        sched_setaffinity(0, sizeof all, &all);
-    }
-    ~EveryProcessor() { sched_setaffinity(0, sizeof before_, &before_); }
-    EveryProcessor(const EveryProcessor&) = delete;
-    EveryProcessor& operator=(const EveryProcessor&) = delete;
-
-private:
-    cpu_set_t before_;
-};
-
 double explore_rate(const Generator& generator, const BenchOptions& o, unsigned jobs) {
-    const EveryProcessor every;
     Plan plan;
     plan.subjects = {[] { return engine::make_engine_backend(); }};
     plan.source = [&](std::uint64_t index, guest::Case& kase) { generator.draw(o.seed, index, kase); };
@@ -148,17 +127,16 @@ public:
                 on_unicorn_.push_back(i);
         }
         set_up_kvm();
-        native_ = std::make_unique<NativeRate>(generator_, o_.seed, cases_, images_);
         for (unsigned round = 0; round < o_.rounds; ++round) {
             stages();
             if (floor_) kvm();
-            if (native_->reason().empty()) native();
             peers();
             const double one = explore_rate(generator_, o_, 1), two = explore_rate(generator_, o_, 2);
             jobs1_.add(one);
             jobs2_.add(two);
             jobs_ratio_.add(two / one);
         }
+        native();
         if (auto stored = store(); !stored) return tl::unexpected(stored.error());
         return figures();
     }
@@ -217,11 +195,19 @@ private:
         kvm_ratio_.add(floor / whole);
     }
 
+    /// In rounds of its own: while the native backend lives it keeps this thread, and threads that it starts, on one
+    /// processor.
     void native() {
-        const NativeRate::Turn turn = native_->turn();
-        native_rate_.add(static_cast<double>(native_->programs()) / turn.whole);
-        native_ratio_.add(turn.floor / turn.whole);
-        round_trip_us_.add(turn.floor * 1e6 / static_cast<double>(turn.stops));
+        NativeRate native(generator_, o_.seed, cases_, images_);
+        result_.native_reason = native.reason();
+        result_.native_programs = native.programs();
+        if (!native.reason().empty()) return;
+        for (unsigned round = 0; round < o_.rounds; ++round) {
+            const NativeRate::Turn turn = native.turn();
+            native_rate_.add(static_cast<double>(native.programs()) / turn.whole);
+            native_ratio_.add(turn.floor / turn.whole);
+            round_trip_us_.add(turn.floor * 1e6 / static_cast<double>(turn.stops));
+        }
     }
 
     void peers() {
@@ -283,8 +269,6 @@ private:
         f.native_over_floor = native_ratio_.optional();
         f.native_programs_per_second = native_rate_.optional();
         f.native_round_trip_us = round_trip_us_.optional();
-        f.native_programs = native_->programs();
-        f.native_reason = native_->reason();
         f.engine_over_unicorn = unicorn_ratio_.optional();
         f.engine_mips = engine_mips_.get();
         f.unicorn_mips = unicorn_mips_.optional();
@@ -316,7 +300,6 @@ private:
     std::unique_ptr<UnicornPeer> unicorn_ = UnicornPeer::make(*loop_.stage);
     std::unique_ptr<Machine> kvm_;
     std::unique_ptr<KvmFloor> floor_;
-    std::unique_ptr<NativeRate> native_;
     std::vector<std::uint64_t> on_kvm_, on_unicorn_;
     double engine_seconds_ = 0, store_us_ = 0;
     Median generate_, assemble_, run_, judge_, kvm_rate_, floor_rate_, kvm_ratio_, engine_rate_, engine_mips_,
