@@ -1,7 +1,9 @@
-// TestMachine in the other modes: the same places, tables of the mode's own shape, handlers that are a HLT each.
+// Machines to run instructions on in the other modes: TestMachine in compatibility mode, LegacyMachine under paging.
 #pragma once
 
-#include "hypervisor/engine/test_machine.hpp"
+#include <utility>
+
+#include "hypervisor/engine/test_legacy.hpp"
 
 namespace faultline::engine {
 
@@ -28,35 +30,25 @@ struct CompatMachine : TestMachine {
     }
 };
 
-/// 32-bit protected mode with non-PAE paging: page directory at place::pml4, table at place::pdpt.
-struct Prot32Machine : TestMachine {
+/// Protected mode with non-PAE paging (page directory at place::pml4, table at place::pdpt), segments that end behind
+/// the memory.
+struct Prot32Machine : LegacyMachine {
     Prot32Machine() {
-        const auto put = [&](std::uint64_t address, auto value) { m.write_physical(address, &value, sizeof value); };
-        const std::uint32_t open = 7;
-        put(place::pml4, static_cast<std::uint32_t>(place::pdpt | open));
-        for (std::uint32_t page = 0; page < Memory::page_count; ++page) {
-            const std::uint32_t address = page * 0x1000;
-            const std::uint32_t rights = address == place::hole         ? 0
+        constexpr std::uint64_t open = 7;
+        write32(place::pml4, place::pdpt | open);
+        for (std::uint64_t page = 0; page < Memory::page_count; ++page) {
+            const std::uint64_t address = page * Memory::page_size;
+            const std::uint64_t rights = address == place::hole         ? 0
                                          : address == place::supervisor ? 3
                                          : address == place::readonly   ? 5
                                                                         : open;
-            put(place::pdpt + 4 * page, address | rights);
-        }
-        write(place::gdt + 0x08, 0x0047'9B00'0000'FFFF);
-        write(place::gdt + 0x10, 0x0047'9300'0000'FFFF);
-        write(place::gdt + 0x18, 0x0047'F300'0000'FFFF);
-        write(place::gdt + 0x20, 0x0047'FB00'0000'FFFF);
-        put(place::tss + 4, static_cast<std::uint32_t>(place::rsp0));
-        put(place::tss + 8, std::uint32_t{place::kernel_ss});
-        for (std::uint64_t vector = 0; vector < 256; ++vector) {
-            const std::uint64_t handler = place::handlers + 16 * vector;
-            write(place::idt + 8 * vector, (handler & 0xFFFF) | place::kernel_cs << 16 | 0x8Eull << 40);
+            write32(place::pdpt + 4 * page, address | rights);
         }
         Cpu& cpu = m.cpu;
         cpu.segment[cs] = {place::kernel_cs, 0, place::limit, 0x49B};
         for (SegmentSlot slot : {ss, ds, es, fs, gs}) cpu.segment[slot] = {place::kernel_ss, 0, place::limit, 0x493};
-        cpu.idt_limit = 0x7FF;
-        cpu.cr4 = 0;
+        cpu.cr0 |= cr0::wp | cr0::pg;
+        cpu.cr3 = place::pml4;
         cpu.efer = efer::sce;
         m.registers_changed();
     }
@@ -65,37 +57,15 @@ struct Prot32Machine : TestMachine {
         for (SegmentSlot slot : {ss, ds, es, fs, gs}) m.set_segment(slot, {place::user_ss, 0, place::limit, 0x4F3});
         m.set_cpl(3);
     }
-    std::uint32_t read32(std::uint64_t address) { return static_cast<std::uint32_t>(read(address)); }
     /// Vector and error code of the exception that ends the run.
     std::pair<int, std::uint32_t> run_to_fault() {
         const int vector = run_to_handler();
-        return {vector, read32(m.cpu.r[rsp])};
+        return {vector, static_cast<std::uint32_t>(slot(0))};
     }
 };
 
-/// Real mode: CS = 2000h, SS = 3000h, DS = ES = 4000h; handlers in segment 0.
-struct RealMachine : TestMachine {
-    static constexpr std::uint64_t stack_base = 0x30000, data_base = 0x40000;
-    RealMachine() {
-        for (std::uint64_t vector = 0; vector < 256; ++vector) {
-            const auto entry = static_cast<std::uint32_t>(place::handlers + 16 * vector);
-            m.write_physical(place::idt + 4 * vector, &entry, sizeof entry);
-        }
-        Cpu& cpu = m.cpu;
-        cpu.rip = 0;
-        cpu.r[rsp] = 0x1000;
-        cpu.segment[cs] = {0x2000, place::code, 0xFFFF, 0x9B};
-        cpu.segment[ss] = {0x3000, stack_base, 0xFFFF, 0x93};
-        for (SegmentSlot slot : {ds, es}) cpu.segment[slot] = {0x4000, data_base, 0xFFFF, 0x93};
-        for (SegmentSlot slot : {fs, gs}) cpu.segment[slot] = {0, 0, 0xFFFF, 0x93};
-        cpu.idt_limit = 0x3FF;
-        cpu.cr0 = cr0::et;
-        cpu.cr3 = cpu.cr4 = cpu.efer = 0;
-        m.registers_changed();
-    }
-    std::uint16_t read16(std::uint64_t address) { return static_cast<std::uint16_t>(read(address)); }
-    /// IP in the frame of the handler just entered.
-    std::uint16_t pushed_ip() { return read16(stack_base + (m.cpu.r[rsp] & 0xFFFF)); }
+struct RealMachine : LegacyMachine {
+    RealMachine() { real_mode(); }
 };
 
 }  // namespace faultline::engine

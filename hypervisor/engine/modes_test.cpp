@@ -468,8 +468,8 @@ TEST(Prot32, AamByZeroIsADivideError) {
 TEST(Real, SegmentsAreTheirSelectorsTimes16AndOffsetsHave16Bits) {
     RealMachine t;
     t.m.cpu.r[rbx] = 0xFFFF'FFF0, t.m.cpu.r[rsi] = 0x20, t.m.cpu.r[rbp] = 0x100;
-    t.write(RealMachine::data_base + 0x15, 0xBEEF);
-    t.write(RealMachine::stack_base + 0x102, 0xCAFE);
+    t.write(place::data + 0x15, 0xBEEF);
+    t.write(place::stack + 0x102, 0xCAFE);
     t.code({0x8B, 0x40, 0x05, 0x8B, 0x4E, 0x02, 0xF4});  // mov ax, [bx+si+5]; mov cx, [bp+2]; hlt
     EXPECT_EQ(t.m.run(10), Exit::Hlt);
     EXPECT_EQ(t.m.cpu.r[rax], 0xBEEFu);
@@ -480,7 +480,7 @@ TEST(Real, AWordAcrossTheSegmentsEndFaults) {
     RealMachine t;
     t.code({0xA1, 0xFE, 0xFF, 0xA1, 0xFF, 0xFF});  // mov ax, [FFFEh]; mov ax, [FFFFh]
     EXPECT_EQ(t.run_to_handler(), vector::gp);
-    EXPECT_EQ(t.pushed_ip(), 3u);
+    EXPECT_EQ(t.slot16(0), 3u);
     RealMachine s;
     s.code({0x36, 0xA1, 0xFF, 0xFF});
     EXPECT_EQ(s.run_to_handler(), vector::ss);
@@ -492,7 +492,7 @@ TEST(Real, PushWrapsAtZeroAndShutsDownAtOne) {
     t.code({0x50, 0xF4});
     EXPECT_EQ(t.m.run(10), Exit::Hlt);
     EXPECT_EQ(t.m.cpu.r[rsp], 0x7'FFFEu);
-    EXPECT_EQ(t.read16(RealMachine::stack_base + 0xFFFE), 0x1234u);
+    EXPECT_EQ(t.read16(place::stack + 0xFFFE), 0x1234u);
     RealMachine s;
     s.m.cpu.r[rsp] = 1;
     s.code({0x50});
@@ -509,17 +509,17 @@ TEST(Real, BranchesStayIn64KOrFault) {
     s.m.cpu.r[rbx] = 0x1'0000;
     s.code({0x90, 0x66, 0xFF, 0xE3});  // jmp ebx
     EXPECT_EQ(s.run_to_handler(), vector::gp);
-    EXPECT_EQ(s.pushed_ip(), 1u);
+    EXPECT_EQ(s.slot16(0), 1u);
 }
 
 TEST(Real, LoopsAndStringsCountInCxAndIndexInSiAndDi) {
     RealMachine t;
     t.m.cpu.r[rcx] = 0x5'0002, t.m.cpu.r[rsi] = 0x6'FFFF, t.m.cpu.r[rdi] = 0x7'0010;
-    t.write(RealMachine::data_base + 0xFFF8, 0x5A00'0000'0000'0000);
-    t.write(RealMachine::data_base, 0xA5);
+    t.write(place::data + 0xFFF8, 0x5A00'0000'0000'0000);
+    t.write(place::data, 0xA5);
     t.code({0xF3, 0xA4, 0xB9, 0x02, 0x00, 0x40, 0xE2, 0xFD, 0xF4});  // rep movsb; mov cx, 2; inc ax; loop; hlt
     EXPECT_EQ(t.m.run(20), Exit::Hlt);
-    EXPECT_EQ(t.read16(RealMachine::data_base + 0x10), 0xA55Au);
+    EXPECT_EQ(t.read16(place::data + 0x10), 0xA55Au);
     EXPECT_EQ(t.m.cpu.r[rsi], 0x6'0001u);
     EXPECT_EQ(t.m.cpu.r[rdi], 0x7'0012u);
     EXPECT_EQ(t.m.cpu.r[rcx], 0x5'0000u);
@@ -548,7 +548,7 @@ TEST(Real, InstructionBreakpointsAreLinear) {
     t.m.debug.address[1] = place::code + 1;
     t.arm(breakpoint(1, Execute));
     EXPECT_EQ(t.run_to_handler(), vector::db);
-    EXPECT_EQ(t.pushed_ip(), 1u);
+    EXPECT_EQ(t.slot16(0), 1u);
 }
 
 }  // namespace

@@ -144,10 +144,7 @@ struct LegacyMachine : TestMachine {
         last_exit = m.run(1);
         return entered();
     }
-    int entered() const {
-        const std::uint64_t at = m.code_address(m.cpu.rip) - place::handlers;
-        return at < 256 * 16 && at % 16 == 0 ? static_cast<int>(at / 16) : -1;
-    }
+    int entered() const { return handler_at(m.cpu.rip); }
     /// n-th slot of 32 bits from the top of the current stack.
     std::uint64_t slot(unsigned n) { return read32(m.cpu.segment[ss].base + m.stack_pointer() + 4 * n); }
     std::uint64_t slot16(unsigned n) { return read16(m.cpu.segment[ss].base + m.stack_pointer() + 2 * n); }

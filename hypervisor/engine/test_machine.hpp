@@ -97,13 +97,17 @@ struct TestMachine {
     }
     void set_rflags(std::uint64_t bits) { m.set_rflags(rflags::fixed1 | bits); }
 
+    /// The vector whose handler begins at `rip`; -1: none.
+    int handler_at(std::uint64_t rip) const {
+        const std::uint64_t at = m.code_address(rip) - place::handlers;
+        return at < 256 * 16 && at % 16 == 0 ? static_cast<int>(at / 16) : -1;
+    }
     /// Runs into the next handler's HLT and returns its vector; -1 when the run ended otherwise (a HLT elsewhere too).
     int run_to_handler() {
         last_exit = m.run(10'000);
-        const std::uint64_t handler = m.cpu.rip - 1 - place::handlers;
-        if (last_exit != Exit::Hlt || handler >= 256 * 16 || handler % 16) return -1;
-        m.drop(Machine::halted);
-        return static_cast<int>(handler / 16);
+        const int vector = last_exit == Exit::Hlt ? handler_at(m.cpu.rip - 1) : -1;
+        if (vector >= 0) m.drop(Machine::halted);
+        return vector;
     }
     /// Executes one boundary: an instruction or a delivery.
     Exit step() { return m.run(1); }
