@@ -1,11 +1,8 @@
 #include "harness/bench/bench.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <vector>
 
 #include "harness/bench/bochs.hpp"
@@ -15,6 +12,7 @@
 #include "harness/explore/collector.hpp"
 #include "harness/explore/explore.hpp"
 #include "harness/generate/generator.hpp"
+#include "harness/scratch.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/tape_text.hpp"
 #include "hypervisor/kvm/kvm_backend.hpp"
@@ -232,34 +230,30 @@ private:
 
     /// Rows as an exploration writes them, with the commit at their end.
     Result<void> store() {
-        namespace fs = std::filesystem;
-        const std::string path = fs::temp_directory_path() / ("faultline-bench-" + std::to_string(getpid()) + ".db");
+        const ScratchFolder folder;
+        if (folder.path().empty()) return fail(Exit::Internal, "cannot make a folder for temporary files");
+        auto store = Store::open(folder / "bench.db", Store::Access::Create);
+        if (!store) return tl::unexpected(store.error());
+        auto run = store->begin_run({.command = "bench"});
+        auto subject = store->subject(engine_->subject());
+        if (!run || !subject) return tl::unexpected(run ? subject.error() : run.error());
         Result<void> result;
-        {
-            auto store = Store::open(path, Store::Access::Create);
-            if (!store) return tl::unexpected(store.error());
-            auto run = store->begin_run({.command = "bench"});
-            auto subject = store->subject(engine_->subject());
-            if (!run || !subject) return tl::unexpected(run ? subject.error() : run.error());
-            store_us_ = per_program_us(seconds_of([&] {
-                for (std::uint64_t i = 0; i < o_.programs && result; ++i) {
-                    auto row = store->add_case(case_row(cases_[i]));
-                    if (!row)
-                        result = tl::unexpected(row.error());
-                    else
-                        result = store->add_result({.run = *run,
-                                                    .kase = *row,
-                                                    .subject = *subject,
-                                                    .case_index = i,
-                                                    .verdict = "divergence",
-                                                    .outcome = "completed",
-                                                    .tape = guest::to_json(tapes_[i])});
-                }
-                if (result) result = store->commit();
-            }));
-        }
-        std::error_code ignored;
-        for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(path + suffix, ignored);
+        store_us_ = per_program_us(seconds_of([&] {
+            for (std::uint64_t i = 0; i < o_.programs && result; ++i) {
+                auto row = store->add_case(case_row(cases_[i]));
+                if (!row)
+                    result = tl::unexpected(row.error());
+                else
+                    result = store->add_result({.run = *run,
+                                                .kase = *row,
+                                                .subject = *subject,
+                                                .case_index = i,
+                                                .verdict = "divergence",
+                                                .outcome = "completed",
+                                                .tape = guest::to_json(tapes_[i])});
+            }
+            if (result) result = store->commit();
+        }));
         return result;
     }
 

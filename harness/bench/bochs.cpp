@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string>
 
+#include "harness/scratch.hpp"
+
 extern "C" const std::uint8_t faultline_bochs_loop_begin[], faultline_bochs_loop_count[], faultline_bochs_loop_end[];
 
 namespace faultline::harness {
@@ -18,21 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::uint32_t instructions_per_round = 4;
 constexpr std::size_t floppy_size = 1474560;
-
-/// A directory that goes away with its contents.
-struct Scratch {
-    fs::path path;
-    Scratch() {
-        std::string name = (fs::temp_directory_path() / "faultline-bochs-XXXXXX").string();
-        if (mkdtemp(name.data()) != nullptr) path = name;
-    }
-    ~Scratch() {
-        std::error_code ignored;
-        if (!path.empty()) fs::remove_all(path, ignored);
-    }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-};
 
 void write_inputs(const fs::path& directory, std::uint32_t rounds) {
     std::string disk(reinterpret_cast<const char*>(faultline_bochs_loop_begin),
@@ -68,10 +55,10 @@ std::optional<double> run_seconds(const fs::path& directory, std::uint32_t round
 
 std::optional<double> bochs_mips() {
     if (std::system("command -v bochs >/dev/null 2>&1") != 0) return std::nullopt;
-    const Scratch scratch;
-    if (scratch.path.empty()) return std::nullopt;
+    const ScratchFolder scratch;
+    if (scratch.path().empty()) return std::nullopt;
     constexpr std::uint32_t rounds = 50'000'000;
-    const auto start = run_seconds(scratch.path, 1), loop = run_seconds(scratch.path, rounds);
+    const auto start = run_seconds(scratch.path(), 1), loop = run_seconds(scratch.path(), rounds);
     if (!start || !loop || *loop <= *start) return std::nullopt;
     return double{instructions_per_round} * rounds / (*loop - *start) / 1e6;
 }

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,8 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+
+#include "harness/scratch.hpp"
 
 namespace faultline::harness {
 namespace {
@@ -26,13 +27,6 @@ struct Ran {
 
 class Cli : public testing::Test {
 protected:
-    void SetUp() override {
-        folder_ = fs::temp_directory_path() / fmt::format("faultline-cli-{}", getpid());
-        fs::remove_all(folder_);
-        fs::create_directory(folder_);
-    }
-    void TearDown() override { fs::remove_all(folder_); }
-
     std::string path(const std::string& name) const { return folder_ / name; }
     std::string content(const std::string& file) const {
         std::ifstream in(file, std::ios::binary);
@@ -65,7 +59,7 @@ protected:
     /// A case file's text with this line as its ops.
     static std::string program(const std::string& ops) { return "ops = [" + ops + "]\n"; }
 
-    fs::path folder_;
+    ScratchFolder folder_;
 };
 
 TEST_F(Cli, WrongUseIsStatus64) {
@@ -141,7 +135,7 @@ TEST_F(Cli, AMissingDatabaseIsNotMadeByAReader) {
 TEST_F(Cli, APathThatMayNotBeWrittenIsStatus65) {
     refuses("explore --backend engine --programs 5 --db /proc/faultline.db", 65, "/proc/faultline.db");
     refuses("explore --backend engine --programs 5 --db " + path("no/such/folder.db"), 65, "folder.db");
-    refuses("explore --backend engine --programs 5 --db " + folder_.string(), 65, "regular file");
+    refuses("explore --backend engine --programs 5 --db " + folder_.path().string(), 65, "regular file");
 }
 
 TEST_F(Cli, AnAbsentNumberIsStatus65) {

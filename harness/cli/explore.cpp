@@ -78,8 +78,8 @@ Result<Exit> explore_command(const Options& o) {
     if (!profile) return tl::unexpected(profile.error());
     auto known = known_findings(o.known);
     if (!known) return tl::unexpected(known.error());
-    for (const BackendFactory& factory : *backends)  // before the database is made
-        if (auto backend = factory(); !backend) return fail(Exit::Skipped, backend.error().reason);
+    // Before the database is made.
+    if (auto available = check_available(*backends); !available) return tl::unexpected(available.error());
     auto store = Store::open(o.database, Store::Access::Create);
     if (!store) return tl::unexpected(store.error());
 
@@ -113,14 +113,7 @@ Result<Exit> explore_command(const Options& o) {
             clear_progress_line();
             print_finding(f, reproduce(f));
         };
-    auto summary = explore(plan);
-    clear_progress_line();
-    if (!summary) return tl::unexpected(summary.error());
-    if (o.json)
-        print(to_json(*summary, reproduce));
-    else
-        print_summary(*summary, reproduce);
-    return exit_of(*summary);
+    return explore_and_report(plan, o.json, reproduce);
 }
 
 std::string parse_shard(const std::string& text, Options& o) {

@@ -46,8 +46,8 @@ Result<Exit> run_command(const Options& o) {
     }
     auto known = known_findings(o.known);
     if (!known) return tl::unexpected(known.error());
-    for (const BackendFactory& factory : *backends)  // before the database is made
-        if (auto backend = factory(); !backend) return fail(Exit::Skipped, backend.error().reason);
+    // Before the database is made.
+    if (auto available = check_available(*backends); !available) return tl::unexpected(available.error());
     std::optional<Store> store;
     if (o.database) {
         auto opened = Store::open(*o.database, Store::Access::Create);
@@ -77,13 +77,7 @@ Result<Exit> run_command(const Options& o) {
             fmt::print("{}\n", printable((*paths)[f.case_index]));
             print_finding(f, reproduce(f));
         };
-    auto summary = explore(plan);
-    if (!summary) return tl::unexpected(summary.error());
-    if (o.json)
-        print(to_json(*summary, reproduce));
-    else
-        print_summary(*summary, reproduce);
-    return exit_of(*summary);
+    return explore_and_report(plan, o.json, reproduce);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "harness/backends.hpp"
+#include "harness/cli/output.hpp"
 
 namespace faultline::harness::cli {
 namespace {
@@ -37,6 +38,24 @@ Result<std::vector<Known>> known_findings(const std::optional<std::string>& fold
     std::error_code ignored;
     if (!folder && !std::filesystem::exists(own, ignored)) return std::vector<Known>{};
     return load_known(folder.value_or(own));
+}
+
+Result<void> check_available(const std::vector<BackendFactory>& backends) {
+    for (const BackendFactory& factory : backends)
+        if (auto backend = factory(); !backend) return fail(Exit::Skipped, backend.error().reason);
+    return {};
+}
+
+Result<Exit> explore_and_report(const Plan& plan, bool json,
+                                const std::function<std::string(const FindingRow&)>& reproduce) {
+    auto summary = explore(plan);
+    clear_progress_line();
+    if (!summary) return tl::unexpected(summary.error());
+    if (json)
+        print(to_json(*summary, reproduce));
+    else
+        print_summary(*summary, reproduce);
+    return exit_of(*summary);
 }
 
 const std::atomic<bool>& interruption() {

@@ -15,6 +15,13 @@ Result<std::vector<BackendFactory>> factories(const std::vector<std::string>& na
 /// The folder asked for, or the source tree's own when it is there.
 Result<std::vector<Known>> known_findings(const std::optional<std::string>& folder);
 
+/// Whether every backend can be made here; the first that cannot says why.
+Result<void> check_available(const std::vector<BackendFactory>& backends);
+
+/// Carries the plan out and prints what came of it. `reproduce` gives the command for a finding.
+Result<Exit> explore_and_report(const Plan& plan, bool json,
+                                const std::function<std::string(const FindingRow&)>& reproduce);
+
 /// True once SIGINT or SIGTERM came; a second one kills. The first call installs the handlers.
 const std::atomic<bool>& interruption();
 

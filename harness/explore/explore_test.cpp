@@ -2,21 +2,18 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <set>
 #include <thread>
 
 #include "harness/explore/ordered_queue.hpp"
 #include "harness/generate/generator.hpp"
+#include "harness/scratch.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/case_text.hpp"
 
 namespace faultline::harness {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// The engine with a lie: every #DB record says that DR6.BS is clear.
 class ForgetsBs : public guest::Backend {
@@ -181,8 +178,8 @@ TEST(Explore, AnInterruptedRunKeepsWhatItHas) {
 }
 
 TEST(Explore, TheStoreHoldsTheFindingBeforeItIsAnnounced) {
-    const fs::path path = fs::temp_directory_path() / fmt::format("faultline-explore-{}.db", getpid());
-    fs::remove(path);
+    const ScratchFolder folder;
+    const std::string path = folder / "x.db";
     auto store = Store::open(path, Store::Access::Create);
     ASSERT_TRUE(store) << store.error().message;
     auto plan = plan_for(factory<ForgetsBs>(), 300);
@@ -204,7 +201,6 @@ TEST(Explore, TheStoreHoldsTheFindingBeforeItIsAnnounced) {
     ASSERT_EQ(rows->size(), summary->findings.size());
     for (std::size_t i = 0; i < rows->size(); ++i) EXPECT_EQ((*rows)[i].occurrences, summary->findings[i].occurrences);
     EXPECT_EQ(store->run(summary->run)->status, "complete");
-    fs::remove(path);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "harness/explore/explore.hpp"
 #include "harness/generate/generator.hpp"
+#include "harness/scratch.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 
 namespace faultline::harness {
@@ -70,8 +71,8 @@ TEST(KilledExploration, LosesNothingItReportedAndLeavesADatabaseThatOpens) {
     std::minstd_rand random(20);
     std::uint64_t reported = 0;
     for (int kill_number = 0; kill_number < 20; ++kill_number) {
-        const std::string path =
-            fs::temp_directory_path() / fmt::format("faultline-kill-{}-{}.db", getpid(), kill_number);
+        const ScratchFolder folder;
+        const std::string path = folder / "x.db";
         int ends[2];
         ASSERT_EQ(pipe(ends), 0);
         const pid_t child = fork();
@@ -106,7 +107,6 @@ TEST(KilledExploration, LosesNothingItReportedAndLeavesADatabaseThatOpens) {
         } else {
             EXPECT_TRUE(text.empty());
         }
-        for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(path + suffix);
     }
     EXPECT_GT(reported, 0u) << "no exploration lived long enough to report anything";
 }

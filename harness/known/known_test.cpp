@@ -1,27 +1,18 @@
 #include "harness/known/known.hpp"
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
+
+#include "harness/scratch.hpp"
 
 namespace faultline::harness {
 namespace {
 
-namespace fs = std::filesystem;
-
 class KnownFolder : public testing::Test {
 protected:
-    void SetUp() override {
-        folder_ = fs::temp_directory_path() / fmt::format("faultline-known-{}", getpid());
-        fs::remove_all(folder_);
-        fs::create_directory(folder_);
-    }
-    void TearDown() override { fs::remove_all(folder_); }
     void write(const std::string& text) const { std::ofstream(folder_ / "entry.toml") << text; }
-    auto load() const { return load_known(folder_); }
+    auto load() const { return load_known(folder_.path()); }
     void refuses(const std::string& text, const char* words) const {
         write(text);
         auto all = load();
@@ -29,7 +20,7 @@ protected:
         EXPECT_EQ(all.error().exit, Exit::Data);
         EXPECT_NE(all.error().message.find(words), std::string::npos) << all.error().message;
     }
-    fs::path folder_;
+    ScratchFolder folder_;
 };
 
 const std::string entry = R"(

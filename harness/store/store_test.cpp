@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "harness/scratch.hpp"
 #include "harness/store/migrations.hpp"
 
 namespace faultline::harness {
@@ -20,12 +21,6 @@ namespace fs = std::filesystem;
 
 class StoreFile : public testing::Test {
 protected:
-    void SetUp() override {
-        folder_ = fs::temp_directory_path() / fmt::format("faultline-store-{}", getpid());
-        fs::remove_all(folder_);
-        fs::create_directory(folder_);
-    }
-    void TearDown() override { fs::remove_all(folder_); }
     std::string path(const char* name = "x.db") const { return folder_ / name; }
     void write(const std::string& content) const { std::ofstream(path(), std::ios::binary) << content; }
     std::string content() const {
@@ -45,7 +40,7 @@ protected:
     }
 
 private:
-    fs::path folder_;
+    ScratchFolder folder_;
 };
 
 const guest::Subject engine{"engine", "1", "", "", ""};
