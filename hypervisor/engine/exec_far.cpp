@@ -24,17 +24,7 @@ bool through_system_descriptor(Machine& m, std::uint16_t selector, const Descrip
     if (!is_tss && !d.present()) return m.raise(vector::np, error);
     if (is_call_gate) return m.unimplemented();
 
-    const std::uint64_t from = m.cpu.rip;
-    if (!switch_task(m, {.selector = is_tss ? selector : d.gate_selector(),
-                         .link = link,
-                         .resume_rip = m.cpu.next_rip(),
-                         .saved_rflags = m.cpu.rflags,
-                         .external = 0,
-                         .error_code = std::nullopt}))
-        return false;
-    m.branched = true;
-    m.debug.record_branch(from, m.cpu.rip);
-    return true;
+    return switch_task_by_instruction(m, is_tss ? selector : d.gate_selector(), link);
 }
 
 bool check_code(Machine& m, std::uint16_t selector, const Descriptor& d, std::uint64_t target) {

@@ -78,17 +78,8 @@ bool return_to_task(Machine& m) {
     const Fault wrong{vector::ts, selector_error(m.cpu.tr.selector), 0};
     if (m.cpu.tr.limit < sizeof link - 1) return m.raise(wrong.vector, wrong.error);
     if (!m.system_read(table_address(m, m.cpu.tr.base), &link, sizeof link, wrong)) return false;
-    const std::uint64_t from = m.cpu.rip;
-    if (!switch_task(m, {.selector = link,
-                         .link = TaskLink::Return,
-                         .resume_rip = m.cpu.next_rip(),
-                         .saved_rflags = m.cpu.rflags,
-                         .external = 0,
-                         .error_code = std::nullopt}))
-        return false;
+    if (!switch_task_by_instruction(m, link, TaskLink::Return)) return false;
     m.nmi_blocked = false;
-    m.branched = true;
-    m.debug.record_branch(from, m.cpu.rip);
     return true;
 }
 

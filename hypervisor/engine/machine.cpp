@@ -347,14 +347,19 @@ bool Machine::may_write(std::uint64_t address, std::size_t length, Via via) {
     return translate(address, length, Access::Write, user_, physical, first);
 }
 
-bool Machine::system_read_slow(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
-    std::uint64_t physical[2];
-    std::size_t first;
+bool Machine::system_translate(std::uint64_t linear, std::size_t length, Access access, Fault when_noncanonical,
+                               std::uint64_t (&physical)[2], std::size_t& first) {
     if (!canonical(linear) || !canonical(linear + length - 1)) {
         fault = when_noncanonical;
         return false;
     }
-    if (!translate(linear, length, Access::Read, false, physical, first)) return false;
+    return translate(linear, length, access, false, physical, first);
+}
+
+bool Machine::system_read_slow(std::uint64_t linear, void* to, std::size_t length, Fault when_noncanonical) {
+    std::uint64_t physical[2];
+    std::size_t first;
+    if (!system_translate(linear, length, Access::Read, when_noncanonical, physical, first)) return false;
     memory.read(physical[0], to, first);
     if (first < length) memory.read(physical[1], static_cast<std::uint8_t*>(to) + first, length - first);
     return true;
@@ -363,11 +368,7 @@ bool Machine::system_read_slow(std::uint64_t linear, void* to, std::size_t lengt
 bool Machine::system_write_slow(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical) {
     std::uint64_t physical[2];
     std::size_t first;
-    if (!canonical(linear) || !canonical(linear + length - 1)) {
-        fault = when_noncanonical;
-        return false;
-    }
-    if (!translate(linear, length, Access::Write, false, physical, first)) return false;
+    if (!system_translate(linear, length, Access::Write, when_noncanonical, physical, first)) return false;
     write_physical(physical[0], from, first);
     if (first < length) write_physical(physical[1], static_cast<const std::uint8_t*>(from) + first, length - first);
     return true;

@@ -305,6 +305,9 @@ private:
     bool system_write_slow(std::uint64_t linear, const void* from, std::size_t length, Fault when_noncanonical);
     bool translate(std::uint64_t linear, std::size_t length, Access access, bool user, std::uint64_t (&physical)[2],
                    std::size_t& first_length);
+    /// The same for the processor's own tables; an address that is not canonical is `when_noncanonical`.
+    bool system_translate(std::uint64_t linear, std::size_t length, Access access, Fault when_noncanonical,
+                          std::uint64_t (&physical)[2], std::size_t& first_length);
     void watched_write(std::uint64_t physical, std::size_t length);
     void access_checks_changed() {
         alignment_checked_ = user_ && cpu.cr0 & cr0::am && cpu.rflags & rflags::ac;

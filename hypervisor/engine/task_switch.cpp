@@ -270,4 +270,18 @@ bool switch_task(Machine& m, const TaskSwitch& request) {
     return true;
 }
 
+bool switch_task_by_instruction(Machine& m, std::uint16_t selector, TaskLink link) {
+    const std::uint64_t from = m.cpu.rip;
+    if (!switch_task(m, {.selector = selector,
+                         .link = link,
+                         .resume_rip = m.cpu.next_rip(),
+                         .saved_rflags = m.cpu.rflags,
+                         .external = 0,
+                         .error_code = std::nullopt}))
+        return false;
+    m.branched = true;
+    m.debug.record_branch(from, m.cpu.rip);
+    return true;
+}
+
 }  // namespace faultline::engine

@@ -27,4 +27,7 @@ struct TaskSwitch {
 /// machine is in the new task, RIP at its first instruction.
 bool switch_task(Machine& m, const TaskSwitch& request);
 
+/// The switch that the current instruction makes, which is a branch.
+bool switch_task_by_instruction(Machine& m, std::uint16_t selector, TaskLink link);
+
 }  // namespace faultline::engine
