@@ -6,20 +6,12 @@
 #include "oracle/chapters/debug/invariants.hpp"
 #include "oracle/chapters/debug/operational.hpp"
 #include "oracle/chapters/debug/rules.hpp"
+#include "oracle/formal.hpp"
 
 namespace faultline::oracle::debug {
 
-struct Formal {
+struct Formal : FormalOf<Pre, Stimulus, Response, OutcomeIn, OutcomesIn> {
     static constexpr std::string_view name = "debug";
-
-    template <class D>
-    using Pre = debug::Pre<D>;
-    template <class D>
-    using Stimulus = debug::Stimulus<D>;
-    template <class D>
-    using Response = debug::Response<D>;
-    template <class D>
-    using Outcomes = debug::OutcomesIn<D>;
 
     static constexpr auto rules = debug::rules;
     static constexpr auto invariants = debug::invariants;
@@ -28,25 +20,6 @@ struct Formal {
 
     /// Stimulus::kind is at most this in a valid stimulus; the proof takes one kind at a time.
     static constexpr std::uint64_t last_kind = kind::last;
-
-    template <class D>
-    static typename D::Bool valid(const Pre<D>& pre, const Stimulus<D>& stim) {
-        return debug::valid<D>(pre, stim);
-    }
-    template <class D>
-    static typename D::Bool normalised(const Stimulus<D>& stim, const Response<D>& r) {
-        return debug::normalised<D>(stim, r);
-    }
-    /// The operational form; `without` is the number of an alternative to leave out, or alternatives.size().
-    template <class D>
-    static void outcomes(const Pre<D>& pre, const Stimulus<D>& stim, Outcomes<D>& out,
-                         const typename D::Bits& without) {
-        find_outcomes<D>(pre, stim, out, without);
-    }
-    template <class D>
-    static typename D::Bool matches(const OutcomeIn<D>& outcome, const Response<D>& r) {
-        return debug::matches<D>(outcome, r);
-    }
 
     /// What the two readings say about ranges, in other words each: proved first, and then used, for a solver finds it
     /// hard to see through the arithmetic anew in every proof. Calls f(statement).
