@@ -43,13 +43,12 @@ inline void check_code_size(EffectBuilder& e, const Descriptor& d) {
     if (d.long_code != (e.mode() == Mode::Long64)) e.unmodelled("a transfer to code of the other size");
 }
 
-/// CS of a far JMP or CALL: it stays at CPL. SDM vol 2, "JMP" and "CALL".
-inline void check_jump_selector(EffectBuilder& e, std::uint16_t selector) {
+/// CS of a far transfer: present code; `privileged(descriptor)` is what the transfer asks besides.
+template <class Privileged>
+void check_code_selector(EffectBuilder& e, std::uint16_t selector, Privileged privileged) {
     if (is_null(selector)) return e.selector_fault(Cause::NullSelector, selector);
     const auto d = descriptor_of(e.mode(), selector);
-    const unsigned cpl = e.state().cpl, rpl = selector & 3u;
-    const bool privileged = d.conforming ? d.dpl <= cpl : rpl <= cpl && d.dpl == cpl;
-    if (d.kind != Descriptor::Kind::Code || !privileged)
+    if (d.kind != Descriptor::Kind::Code || !privileged(d))
         e.selector_fault(Cause::Selector, selector);
     else if (!d.present)
         e.selector_fault(Cause::AbsentSelector, selector);
@@ -57,18 +56,18 @@ inline void check_jump_selector(EffectBuilder& e, std::uint16_t selector) {
         check_code_size(e, d);
 }
 
-/// CS of IRET and far RET: its RPL is the CPL to be, which may only grow. SDM vol 2, "IRET/IRETD/IRETQ" and "RET".
+/// Of a far JMP or CALL: it stays at CPL. SDM vol 2, "JMP" and "CALL".
+inline void check_jump_selector(EffectBuilder& e, std::uint16_t selector) {
+    const unsigned cpl = e.state().cpl, rpl = selector & 3u;
+    check_code_selector(e, selector,
+                        [&](const Descriptor& d) { return d.conforming ? d.dpl <= cpl : rpl <= cpl && d.dpl == cpl; });
+}
+
+/// Of IRET and far RET: its RPL is the CPL to be, which may only grow. SDM vol 2, "IRET/IRETD/IRETQ" and "RET".
 inline void check_return_selector(EffectBuilder& e, std::uint16_t selector) {
-    if (is_null(selector)) return e.selector_fault(Cause::NullSelector, selector);
-    const auto d = descriptor_of(e.mode(), selector);
-    const unsigned rpl = selector & 3u;
-    const bool privileged = rpl >= e.state().cpl && (d.conforming ? d.dpl <= rpl : d.dpl == rpl);
-    if (d.kind != Descriptor::Kind::Code || !privileged)
-        e.selector_fault(Cause::Selector, selector);
-    else if (!d.present)
-        e.selector_fault(Cause::AbsentSelector, selector);
-    else
-        check_code_size(e, d);
+    const unsigned cpl = e.state().cpl, rpl = selector & 3u;
+    check_code_selector(
+        e, selector, [&](const Descriptor& d) { return rpl >= cpl && (d.conforming ? d.dpl <= rpl : d.dpl == rpl); });
 }
 
 /// Whether an enabled data breakpoint watches bytes above a selector popped from slot `slot`. SDM vol 2,
