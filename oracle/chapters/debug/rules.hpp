@@ -41,9 +41,3 @@ inline constexpr auto rules = boost::hana::tuple_t<
     Exe011, Exe005, Exe007, Dbg075, Exe008, Exe037, Exe004, Exe009, Exe050, Xcp025, Dbg062, Xcp048, Exe046>;
 
 }  // namespace faultline::oracle::debug
-
-// The names of manuals are each chapter's own.
-#undef APM2
-#undef SDM2
-#undef SDM3
-#undef KUT

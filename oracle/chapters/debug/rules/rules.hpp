@@ -1,13 +1,10 @@
-// What the files of rules share: how a rule's identity is written, and the manuals they cite.
+// What the files of rules share: how a rule's identity is written, and what they cite besides the manuals.
 #pragma once
 
 #include "oracle/chapters/debug/situation.hpp"
+#include "oracle/manuals.hpp"
 #include "oracle/rule.hpp"
 
-// Document and revision; a rule adds the section's title.
-#define APM2 "AMD APM vol 2 (24593, 2024 edition), "
-#define SDM2 "Intel SDM vol 2 (325383-061, Dec 2016), "
-#define SDM3 "Intel SDM vol 3 (325384-061, Dec 2016), "
 #define KUT "kvm-unit-tests 1da1819e, x86/debug.c, "
 
 namespace faultline::oracle::debug {
