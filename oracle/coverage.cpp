@@ -175,28 +175,20 @@ void count_exceptions(const exceptions::Pre<Judging>& pre, const exceptions::Sti
 void count_use(const Case& subject_case, const Image& image, const Tape& tape, const std::vector<Step>& trail,
                RuleUse& use) {
     const Walk walk(subject_case, image, tape.features);
-    debug::Outcomes right;
     Interrupted here;
-    Arrivals ways;
     for (const Step& step : trail) {
-        debug::outcomes(step.pre, step.stim, right);
-        const debug::Outcome outcome = right[step.chosen];
+        const debug::Outcome outcome = taken(step);
         const Unseen unseen = unseen_of(step, outcome.response, tape);
         count_debug(step, outcome.response, unseen, use);
-        if (tape.through_kernel) {
-            // Of the exceptions chapter that shows the vector, mostly, and nothing of the delivery.
-            continue;
-        }
+        // Of the exceptions chapter a kernel shows the vector, mostly, and nothing of the delivery.
+        if (tape.through_kernel) continue;
         if (step.effect.faults)
             count_exceptions(exceptions::pre_of(step.state, tape.features), exceptions::raise_of(step.effect),
                              step.raised.response, use);
-        if (outcome.response.event == event::none || interrupt(walk, step, outcome, here) ||
-            !deliver(here.at.state, image, subject_case.environment, tape.features, here.event, ways) ||
-            step.way >= ways.size())
-            continue;
-        const Arrival& way = ways[step.way];
-        for (std::size_t i = 0; i < way.count; ++i)
-            count_exceptions(way.attempts[i].pre, way.attempts[i].stim, way.attempts[i].outcome.response, use);
+        if (!interrupt(walk, step, outcome, here)) continue;
+        if (const Arrival* way = here.taken(step))
+            for (std::size_t i = 0; i < way->count; ++i)
+                count_exceptions(way->attempts[i].pre, way->attempts[i].stim, way->attempts[i].outcome.response, use);
     }
 }
 

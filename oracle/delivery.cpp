@@ -48,12 +48,11 @@ const exceptions::Outcome* Arrival::writes_cr2() const {
     return nullptr;
 }
 
-bool deliver(const guest::State& state, const guest::Image& image, const guest::Environment& environment,
-             const guest::Features& features, const exceptions::Event& event, Arrivals& out) {
+bool deliver(const guest::EffectContext& context, const guest::Features& features, const exceptions::Event& event,
+             Arrivals& out) {
     out.clear();
     Arrival way;
-    const guest::EffectContext context{state, image, state.rip, environment.gates, &environment.surroundings};
-    return attempt(exceptions::pre_of(state, features), event, context, way, out);
+    return attempt(exceptions::pre_of(context.state, features), event, context, way, out);
 }
 
 }  // namespace faultline::oracle

@@ -2,12 +2,13 @@
 // shutdown, or another task) is reached.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
-#include "hypervisor/guest/case.hpp"
-#include "hypervisor/guest/state.hpp"
+#include "hypervisor/guest/effect.hpp"
+#include "hypervisor/guest/tape.hpp"
 #include "oracle/chapters/exceptions/outcomes.hpp"
 #include "oracle/chapters/exceptions/stimulus.hpp"
 
@@ -42,7 +43,9 @@ public:
     void clear() { size_ = 0; }
     bool add(const Arrival& arrival) {
         if (size_ == capacity) return false;
-        items_[size_++] = arrival;
+        Arrival& item = items_[size_++];
+        item.count = arrival.count;  // attempts behind them are nothing: most ways have one of four
+        std::copy_n(arrival.attempts.begin(), arrival.count, item.attempts.begin());
         return true;
     }
     std::size_t size() const { return size_; }
@@ -55,8 +58,8 @@ private:
     std::array<Arrival, capacity> items_;
 };
 
-/// All ways `event` may go from `state`. False: more of them than anyone can follow.
-bool deliver(const guest::State& state, const guest::Image& image, const guest::Environment& environment,
-             const guest::Features& features, const exceptions::Event& event, Arrivals& out);
+/// All ways `event` may go from the context's state. False: more of them than anyone can follow.
+bool deliver(const guest::EffectContext& context, const guest::Features& features, const exceptions::Event& event,
+             Arrivals& out);
 
 }  // namespace faultline::oracle

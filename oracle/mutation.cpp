@@ -22,16 +22,10 @@ Expected compared(const Search& search, const Case& subject_case, const Image& i
     for (const Step& candidate : search.trail())
         if (candidate.record <= index) step = &candidate;
     if (!step) return {};
-    debug::Outcomes right;
-    debug::outcomes(step->pre, step->stim, right);
+    const debug::Outcome outcome = taken(*step);
     Interrupted here;
-    Arrivals ways;
-    const debug::Outcome& outcome = right[step->chosen];
-    if (interrupt(walk, *step, outcome, here) ||
-        !deliver(here.at.state, image, subject_case.environment, tape.features, here.event, ways) ||
-        step->way >= ways.size())
-        return {};
-    Expected e = walk.expected(here.at, outcome, ways[step->way]);
+    if (!interrupt(walk, *step, outcome, here) || !here.taken(*step)) return {};
+    Expected e = walk.expected(here.at, outcome, *here.taken(*step));
     e.only_vector = tape.records[index].vector == 8;
     if (step->pre.bus_lock && !step->pre.amd) e.dr6_any |= dr::dr6_bld;
     if (step->raised.response.writes_cr2) {

@@ -229,10 +229,6 @@ bool reports_late(const Step& step, const Record& record, std::uint64_t rip) {
     });
 }
 
-}  // namespace
-
-namespace {
-
 /// What the record shows of the last attempt that it can be about.
 struct SeenAttempt {
     const Attempt* attempt;
@@ -284,11 +280,8 @@ SeenAttempt seen_attempt(const Arrival& way, const Record& record, std::uint64_t
 Misdelivery Reader::misdelivery(const Step& step, const Response& seen, const Record& record) const {
     Misdelivery best;
     Interrupted here;
-    Arrivals ways;
-    if (seen.event == event::none || interrupt(walk_, step, {seen, 0, false}, here) ||
-        !deliver(here.at.state, image_, case_.environment, tape_.features, here.event, ways))
-        return best;
-    for (const Arrival& way : ways) {
+    if (!interrupt(walk_, step, {seen, 0, false}, here)) return best;
+    for (const Arrival& way : here.ways) {
         if (way.end().result != exceptions::result::delivered) continue;
         Expected expected = walk_.expected(here.at, {seen, 0, false}, way);
         expected.only_vector = expected.vector == 8;

@@ -5,30 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "oracle/walk.hpp"
+#include "oracle/step.hpp"
 
 namespace faultline::oracle {
-
-/// One op of one candidate's way, kept when the way must be explained or counted.
-struct Step {
-    debug::Pre<Judging> pre;
-    debug::Stimulus<Judging> stim;
-    std::uint16_t op = 0;      ///< ops.size() is the end; a stage instruction belongs to the op before it
-    std::uint32_t record = 0;  ///< records accounted for before it
-    std::uint32_t chosen = 0;  ///< outcome taken, in the order of `outcomes`; for the last step of a failure, none
-    std::uint8_t way = 0;      ///< if that is an event: the arrival taken, in the order of `deliver`
-    guest::State state;        ///< before the op
-    guest::Effect effect;
-    exceptions::Outcome raised;  ///< what the exceptions chapter makes of `effect.fault`, if it faults
-};
-
-/// An event of a step on its way: the state that it interrupts, and the event.
-struct Interrupted {
-    Candidate at;
-    exceptions::Event event;
-};
-/// Null, or why the state behind the op cannot be stated.
-const char* interrupt(const Walk& walk, const Step& step, const debug::Outcome& outcome, Interrupted& out);
 
 /// Why a way ended without fitting.
 enum class Misfit : std::uint8_t {
@@ -121,6 +100,9 @@ private:
     Candidate *current_ = &buffers_[0], *trial_ = &buffers_[1];
     std::vector<Candidate> pending_;
     debug::Outcomes outcomes_;
+    // Used by one event at a time, and too large to be made anew for each.
+    Arrivals ways_, inside_ways_;
+    Candidate before_;
     std::array<std::uint8_t, guest::layout::code_limit> op_at_{};  ///< op number + 1 at each op's first byte
     std::uint32_t total_steps_ = 0, furthest_ = 0;
     std::uint32_t explained_ = 0;  ///< failures stated so far

@@ -48,6 +48,10 @@ bool code_breakpoint_in(const State& state, std::uint64_t begin, std::uint64_t e
             return true;
     return false;
 }
+bool stage_watched(const State& state) {
+    return state.dr7 & dr::dr7_enables && (watched(state, layout::page_tables, layout::stage_end) ||
+                                           code_breakpoint_in(state, layout::page_tables, layout::stage_end));
+}
 
 }  // namespace
 
@@ -150,9 +154,7 @@ const char* Walk::start(Candidate& c) const {
         s.dr6 = loaded[0].response.dr6;
         s.dr7 = loaded[0].response.dr7;
     }
-    if (s.dr7 & dr::dr7_enables && (watched(s, layout::page_tables, layout::stage_end) ||
-                                    code_breakpoint_in(s, layout::page_tables, layout::stage_end)))
-        return "a breakpoint watches the stage";
+    if (stage_watched(s)) return "a breakpoint watches the stage";
     // Where IRET stays at CPL 0 and pops no stack pointer, the prologue's own frame lies below the program's stack.
     constexpr std::uint64_t entry_frame = 12;
     if (s.dr7 & dr::dr7_enables && !long_mode(s.mode) && s.cpl == 0 &&
@@ -165,7 +167,7 @@ const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Respon
     State& s = c.state;
     if (e.kind == Kind::TaskSwitch) {
         const std::uint64_t fallthrough = s.rip + image_.skip[s.rip - layout::code];
-        s = after_task_switch(s, {s, image_, fallthrough, environment_.gates, &environment_.surroundings}, e);
+        s = after_task_switch(s, context(s, fallthrough), e);
         return nullptr;
     }
     for (unsigned i = 0; i < e.register_count; ++i) {
@@ -235,9 +237,7 @@ Expected Walk::expected(const Candidate& c, const debug::Outcome& outcome, const
 
 const char* Walk::cannot_deliver(const Candidate& c) const {
     const State& s = c.state;
-    if (s.dr7 & dr::dr7_enables && (watched(s, layout::page_tables, layout::stage_end) ||
-                                    code_breakpoint_in(s, layout::page_tables, layout::stage_end)))
-        return "a breakpoint watches the stage";
+    if (stage_watched(s)) return "a breakpoint watches the stage";
     if (s.cpl != 0) return nullptr;
     if (!s.known(Gpr::Rsp)) return "an event is delivered on an unknown stack";
     // Whether the frame's own pushes and pops meet data breakpoints, no manual says.
@@ -253,8 +253,8 @@ const char* Walk::cannot_follow(const Candidate& c, const Arrival& arrival) cons
     if (end.result != exceptions::result::delivered) return nullptr;
     if (arrival.attempts[arrival.count - 1].stim.target_out_of_range) return "a handler outside all memory is entered";
     if (end.cpl != 0) return "a handler runs at CPL 3, where the stage's text is not its own";
-    const auto begin = end.frame + (c.state.mode == Mode::Real16 ? c.state.ss_base() : 0) - (frame_bytes - 40);
-    const auto top = end.frame + (c.state.mode == Mode::Real16 ? c.state.ss_base() : 0) + 48;
+    const auto begin = end.frame + c.state.ss_base() - (frame_bytes - 40);
+    const auto top = end.frame + c.state.ss_base() + 48;
     const auto within = [&](std::uint64_t first, std::uint64_t size) {
         return begin >= first && top <= first + size + 48 && begin < top;
     };

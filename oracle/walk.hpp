@@ -77,6 +77,15 @@ public:
     const guest::Image& image() const { return image_; }
     const guest::Features& features() const { return features_; }
 
+    /// An op in `state` that ends before `fallthrough`.
+    guest::EffectContext context(const guest::State& state, std::uint64_t fallthrough) const {
+        return {state, image_, fallthrough, environment_.gates, &environment_.surroundings};
+    }
+    /// All ways `event` may go from `state`. False: more of them than anyone can follow.
+    bool deliver(const guest::State& state, const exceptions::Event& event, Arrivals& out) const {
+        return oracle::deliver(context(state, state.rip), features_, event, out);
+    }
+
     /// Why the case cannot be judged at all, or null.
     const char* start(Candidate& candidate) const;
 
