@@ -143,8 +143,9 @@ void count_exceptions(const exceptions::Pre<Judging>& pre, const exceptions::Sti
             Answer c{};
             c.result = what, c.vector = vector, c.error = error;
             c.rip = r.rip, c.rf = true;
-            if (r.result == result::serial || r.result == result::double_fault)
-                c.rf = r.rf, c.writes_cr2 = r.writes_cr2, c.cr2 = r.cr2;
+            const bool replaced = r.result == result::serial || r.result == result::double_fault;
+            if (replaced) c.rf = r.rf;
+            if (replaced || r.result == result::shutdown) c.writes_cr2 = r.writes_cr2, c.cr2 = r.cr2;
             if (what != r.result || vector != r.vector || error != r.error) f(c);
         };
         if (stim.kind == exceptions::kind::raise) {

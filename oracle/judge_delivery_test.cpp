@@ -50,6 +50,28 @@ TEST(JudgeDelivery, TwoContributoryExceptionsAreADoubleFault) {
     EXPECT_PASS(p);
 }
 
+/// A frame for a handler that stays at CPL 3 is pushed by accesses of CPL 3, and so may meet #AC. Intel SDM vol 3,
+/// "Alignment Check Exception (#AC)".
+TEST(JudgeDelivery, AMisalignedFrameAtCpl3MayBeAnAlignmentCheck) {
+    constexpr std::uint64_t ac = 1 << 18, lost = 0x42101;  // not present, either
+    Program p({"set-reg reg=rsp value=0x42101", "int vector=0x20"}, [](Environment& e) {
+        Gate gate{.vector = {0x20}};
+        gate.dpl = 3, gate.selector = 0x23;
+        e.surroundings.gates = {gate};
+        e.surroundings.alignment_check = true;
+        e.rflags = base | ac;
+    });
+    p.subject_case.mode = Mode::Prot32, p.subject_case.cpl = 3;
+    p.assemble();
+    Record& r = p.record(17, p.at(1), base | ac | rf);
+    r.rsp = p.final_gpr(Gpr::Rsp) = lost;
+    r.handler_ss = 0x10, r.frame = 0x16000 - 6 * 4;
+    p.tape.final.rflags |= ac;
+    EXPECT_PASS(p);
+    r.error = 1;  // EXT, but INT n is a software interrupt
+    EXPECT_EQ(p.verdict().kind, VerdictKind::Divergence);
+}
+
 /// An interrupt gate clears IF, a trap gate keeps it. Intel SDM vol 3, "Flag Usage By Exception- or
 /// Interrupt-Handler Procedure".
 TEST(JudgeDelivery, OnlyATrapGateKeepsIf) {

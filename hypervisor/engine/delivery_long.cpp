@@ -45,8 +45,8 @@ bool enter_long(Machine& m, const Event& event) {
     } else if (inward || m.quirk(Quirk::same_level_switches_stack)) {
         if (!read_inner_stack(m, event, tss_rsp0 + 8u * new_cpl, &stack, sizeof stack)) return false;
     }
-    const bool loaded = gate.ist() || inward;
-    if (loaded && !canonical(stack)) return m.raise(vector::ss, event.external());
+    // Also of the current stack, although a push below it may be canonical. SDM vol 2, "INT n/INTO/INT3/INT1".
+    if (!canonical(stack)) return m.raise(vector::ss, event.external());
     if (!canonical(gate.target())) return m.raise(vector::gp, event.external());
 
     // The frame, lowest address first; RSP is aligned before it is pushed.

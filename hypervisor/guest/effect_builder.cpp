@@ -174,6 +174,8 @@ bool EffectBuilder::check_access(Place place, Width width, bool write) {
     const auto address = linear(place), last = address + width.bytes - 1, last_offset = place.offset + width.bytes - 1;
     const bool user = state().cpl == 3;
     Fault f{.cause = Cause::Access, .stack = place.space == Space::Stack, .write = write, .user = user};
+    // SDM vol 3, "Alignment Check Exception (#AC)".
+    f.misaligned = surroundings().alignment_check && state().rflags & rflags::ac && user && address % width.bytes != 0;
     // AMD APM vol 2, "Canonical Address Form"; SDM vol 1, "Canonical Addressing". A wrap at 2^64 is no violation.
     // Segment limits: SDM vol 3, "Limit Checking"; the whole operand must be inside.
     f.out_of_range = mode() == Mode::Long64   ? !canonical(address) || !canonical(last)
@@ -183,8 +185,6 @@ bool EffectBuilder::check_access(Place place, Width width, bool write) {
         fault(f);
         return false;
     }
-    // SDM vol 3, "Alignment Check Exception (#AC)".
-    f.misaligned = surroundings().alignment_check && state().rflags & rflags::ac && user && address % width.bytes != 0;
     // No SMAP in CR4, so CPL0 may touch user pages.
     const auto denied = [&](std::uint64_t byte) {
         if (mode() == Mode::Real16) return false;

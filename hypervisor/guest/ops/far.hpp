@@ -55,6 +55,9 @@ inline void task_transfer(EffectBuilder& e, std::uint16_t selector, const Descri
 
 /// IRET with NT = 1: the back link must name a busy TSS. Only a nested task's does; the others' is null.
 inline void task_return(EffectBuilder& e) {
+    // SDM vol 3, "Invalid TSS Exception (#TS)", Invalid TSS Conditions: #TS with "TSS segment selector index".
+    if (e.state().tr == layout::tr && e.surroundings().tss_limit < 1)
+        e.unmodelled("the back link lies beyond the TSS's limit: which TSS #TS names is not stated");
     if (!e.state().outer) return e.selector_fault(Cause::TaskSelector, 0);
     if (e.state().rflags & rflags::rf) e.unmodelled("whether a task switch by an op saves RF is not stated");
     if (!e.stopped()) switched_to(e, leave_task(e.state()));
