@@ -55,9 +55,21 @@ std::string_view beyond_reach(std::string_view id) {
     constexpr std::string_view by_the_judge = "the judge's own, about whole runs";
     constexpr std::string_view no_task_gate = "what stands behind a task gate of the IDT is not followed";
     constexpr std::pair<std::string_view, std::string_view> reasons[] = {
-        {"EXE-001", by_the_judge}, {"EXE-002", by_the_judge}, {"XCP-034", by_the_op},
-        {"XCP-035", by_the_op},    {"XCP-081", no_task_gate}, {"XCP-249", no_task_gate},
-        {"XCP-250", no_task_gate}, {"XCP-068", no_task_gate}, {"XCP-246", no_task_gate},
+        {"EXE-001", by_the_judge},
+        {"EXE-002", by_the_judge},
+        {"EXE-010", "every subject here names AMD or Intel as its vendor"},
+        {"XCP-034", by_the_op},
+        {"XCP-035", by_the_op},
+        {"XCP-041", "the GDT of the stage has no code segment that is neither 64-bit nor present"},
+        {"XCP-068", "the GDT of the stage has no TSS that is not present"},
+        {"XCP-081", no_task_gate},
+        {"XCP-184",
+         "whatever loads RIP holds it against CS's limit first (XCP-145), and the program lies far below it"},
+        {"XCP-246", no_task_gate},
+        {"XCP-249", no_task_gate},
+        {"XCP-250", no_task_gate},
+        {"XCP-251",
+         "the frame wraps to the top of a segment that never moves, outside the program's pages: not followed"},
     };
     for (const auto& [rule, why] : reasons)
         if (rule == id) return why;

@@ -20,7 +20,8 @@ struct Watch {
     Type type = Type::Execute;
     std::uint64_t first = 0;
     std::uint8_t size = 1;
-    bool on_stack = false;  ///< CPL3 only: `first` counts from the RSP that the program starts with
+    bool on_memory = false;  ///< Io: `first` is no port
+    bool on_stack = false;   ///< CPL3 only: `first` counts from the RSP that the program starts with
     bool execute() const { return used && type == Type::Execute; }
     bool data() const { return used && (type == Type::Write || type == Type::ReadWrite); }
     bool io() const { return used && type == Type::Io; }
@@ -58,12 +59,15 @@ private:
     std::uint64_t flags();
     /// An op behind the one that is `ahead` ops from here.
     guest::Value forward(unsigned ahead);
+    /// The same for a branch through a register or the stack, which may also lead where nothing can be fetched.
+    guest::Value target(unsigned ahead);
     guest::Value role_value(guest::Gpr gpr);
     /// For MOV SS, mostly one that loads.
     std::uint16_t stack_selector();
 
     // surroundings.cpp
     void surroundings();
+    void inner_stack();
     void gate();
 
     bool wide() const { return case_.mode == guest::Mode::Long64; }
@@ -88,6 +92,7 @@ private:
     /// Holds nothing that anyone relies on.
     guest::Gpr scratch() const { return wide() ? guest::Gpr::R15 : guest::Gpr::Rax; }
     std::uint16_t code_selector();
+    guest::Value lost_stack();
     void add(guest::Op op) { case_.ops.push_back(op); }
     void prepare(guest::Gpr gpr, guest::Value value);
     void reaim(guest::Gpr gpr);
@@ -181,6 +186,10 @@ private:
     unsigned highest_ref_ = 0;     ///< of all op references drawn, before they are cut to the program
     std::array<std::uint64_t, guest::gpr_count> role_{};  ///< what address registers were last loaded with
     std::uint16_t known_ = 0xFFFF;                        ///< registers that hold what their role says
+    std::optional<guest::Vector> outer_vector_;           ///< its handler stays at CPL 3
+    std::uint64_t last_access_ = 0;                       ///< where the last access was aimed
+    bool revisits_ = false;                               ///< the next one goes there too
+    std::optional<std::uint16_t> shadowed_;               ///< an op behind a load of SS
     std::uint8_t cpl_ = 0;                                ///< privilege of the next op if nothing unusual happens
     unsigned width_ = 8;                                  ///< of the op being drawn
     bool shadow_ = false;  ///< the last op loaded SS: nothing may come between it and the next

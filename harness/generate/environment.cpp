@@ -113,9 +113,12 @@ void Draft::watches() {
         if (profile_.machine && kind < bound + weights_.watch_io &&
             (case_.environment.de || random_.percent(weights_.io_without_de))) {
             w.type = Watch::Type::Io;
-            if (w.size == 8) w.size = 4;  // there is no port access of eight bytes
+            if (w.size == 8 && !random_.percent(weights_.io_eight)) w.size = 4;
+            w.on_memory = random_.percent(weights_.io_on_memory);
             w.first =
-                align_down(layout::first_port + random_.below(layout::last_port - layout::first_port + 1), w.size);
+                align_down(w.on_memory ? data_address()
+                                       : layout::first_port + random_.below(layout::last_port - layout::first_port + 1),
+                           w.size);
         } else {
             w.type = random_.percent(50) ? Watch::Type::Write : Watch::Type::ReadWrite;
             if (random_.percent(weights_.watch_stack)) {
@@ -148,8 +151,9 @@ std::uint64_t Draft::dr7_of_watches() {
     for (unsigned i = 0; i < 4; ++i) {
         const Watch& w = watches_[i];
         if (!w.used) continue;
-        dr7 |= (static_cast<std::uint64_t>(w.type) | len_bits(w.type == Watch::Type::Execute ? 1 : w.size) << 2)
-               << (16 + 4 * i);
+        std::uint64_t len = len_bits(w.execute() ? 1 : w.size);
+        if (w.execute() && profile_.machine && random_.percent(weights_.watch_len)) len = 1 + random_.below(3);
+        dr7 |= (static_cast<std::uint64_t>(w.type) | len << 2) << (16 + 4 * i);
         if (!random_.percent(weights_.watch_disabled)) dr7 |= (1 + random_.below(3)) << 2 * i;  // L, G or both
     }
     return dr7 | random_.below(4) << 8;  // LE, GE
@@ -172,9 +176,9 @@ std::uint64_t Draft::data_address() {
     unsigned place = random_.below(100);
     if (real()) {
         // No paging: nothing is forbidden but what crosses the end of the segment.
-        if (place > 94) return layout::data + 0x1'0000 - 1 - random_.below(3);
+        if (place > 92) return layout::data + 0x1'0000 - 1 - random_.below(3);
         place = place * 3 / 4;
-    } else if (!wide() && place > 97) {
+    } else if (!wide() && place > 94) {
         return layout::segment_limit - random_.below(8);
     }
     if (place < 60) return layout::data + 0x100 + random_.below(0x200);
@@ -197,21 +201,25 @@ std::uint64_t Draft::aimed(std::uint64_t first, std::uint64_t size, std::uint64_
 }
 
 std::uint64_t Draft::access_address(unsigned width) {
-    if (random_.percent(weights_.aim)) {
+    const unsigned lot = random_.below(100);
+    // What an access that faulted should not have changed shows where another reads it.
+    if ((revisits_ || lot >= 100 - weights_.revisit) && last_access_ != 0)
+        return last_access_ - random_.below(2) * random_.below(8);
+    if (lot < weights_.aim) {
         const unsigned start = random_.below(4);
         for (unsigned i = 0; i < 4; ++i) {
             const Watch& w = watches_[(start + i) % 4];
-            if (w.data() && !w.on_stack) return aimed(w.first, w.size, width);
+            if (w.on_memory || (w.data() && !w.on_stack)) return last_access_ = aimed(w.first, w.size, width);
         }
     }
-    return data_address();
+    return last_access_ = data_address();
 }
 
 std::uint16_t Draft::port(unsigned width) {
     if (!profile_.machine) return layout::last_allowed_port + 1;
     std::uint64_t port = layout::first_port + random_.below(layout::last_port - layout::first_port + 1);
     for (const Watch& w : watches_)
-        if (w.io() && random_.percent(weights_.aim)) port = aimed(w.first, w.size, width);
+        if (w.io() && !w.on_memory && random_.percent(weights_.aim)) port = aimed(w.first, w.size, width);
     return static_cast<std::uint16_t>(std::clamp<std::uint64_t>(port, layout::first_port, layout::last_port));
 }
 
@@ -237,6 +245,12 @@ Value Draft::forward(unsigned ahead) {
     const unsigned index = static_cast<unsigned>(size()) + ahead + random_.below(2) * random_.below(3);
     highest_ref_ = std::max(highest_ref_, index);
     return {OpRef{static_cast<std::uint16_t>(index)}, 0};
+}
+
+Value Draft::target(unsigned ahead) {
+    if (!profile_.machine || real() || !random_.percent(weights_.wild_target)) return forward(ahead);
+    if (!wide() && random_.percent(50)) return {std::nullopt, layout::segment_limit + 1ull + random_.below(2)};
+    return {std::nullopt, layout::hole + random_.below(16)};
 }
 
 Value Draft::role_value(Gpr gpr) {
@@ -272,7 +286,7 @@ Value Draft::role_value(Gpr gpr) {
 }
 
 std::uint16_t Draft::stack_selector() {
-    if (!real() && profile_.machine && random_.percent(7))
+    if (!real() && profile_.machine && random_.percent(weights_.odd_selector))
         return random_.one_of<std::uint16_t>({0, layout::kernel_ss, layout::user_ss, layout::user_ss & ~3,
                                               layout::kernel_cs, layout::absent_data, layout::absent_user_data,
                                               layout::readonly_data, layout::readonly_user_data, layout::outside_gdt});
@@ -304,8 +318,9 @@ void Draft::finish() {
         if (w.execute()) {
             // Nor can the end be skipped.
             const bool not_the_end = e.policy.db == Policy::Db::Skip && !random_.percent(weights_.endless);
-            e.dr[i] = {OpRef{static_cast<std::uint16_t>(random_.below(end + (not_the_end ? 0u : 1u)))},
-                       random_.percent(4) ? 1ull : 0};
+            const bool shadowed = shadowed_ && random_.percent(weights_.watch_shadowed);
+            const std::uint32_t op = shadowed ? *shadowed_ : random_.below(end + (not_the_end ? 0u : 1u));
+            e.dr[i] = {OpRef{static_cast<std::uint16_t>(op)}, random_.percent(4) ? 1ull : 0};
             if (profile_.machine && random_.percent(weights_.watch_far)) e.dr[i].literal += far_bit(false);
         }
         if (w.on_stack) e.dr[i].literal += rsp;

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "harness/generate/profile.hpp"
 #include "harness/generate/stream.hpp"
@@ -29,13 +30,19 @@ public:
 
 private:
     void compose(Stream random, guest::Case& out) const;
+    std::size_t theme(Stream& random) const;
 
     /// Indices into the variant, each as often as its weight says; by mode, as not every op exists in each.
     using Lots = std::array<std::uint8_t, 1024>;
+    struct Bent {
+        Weights weights;
+        std::array<Lots, 4> op_by_lot{};
+    };
+    static Bent bend(const Weights& weights, Theme theme);
 
     Weights weights_;
     Profile profile_;
-    std::array<Lots, 4> op_by_lot_{};
+    std::vector<Bent> bent_;                                                    ///< by Theme
     std::array<std::uint8_t, Weights{}.behind_mov_ss.size()> behind_mov_ss_{};  ///< the same for an SS shadow
 };
 

@@ -51,6 +51,19 @@ TEST(Generator, EveryWeightNamesAnOp) {
     }
 }
 
+TEST(Generator, EveryThemeBendsTheWeightsAndMostProgramsHaveNone) {
+    const auto modes = [](Theme theme) { return bent(Weights{}, theme).modes; };
+    EXPECT_EQ(modes(Theme::Usual), Weights{}.modes);
+    EXPECT_EQ(modes(Theme::Tasks)[0], 0u);  // 32-bit task switches exist in prot32 alone
+    EXPECT_GT(bent(Weights{}, Theme::Held).watch_stack, Weights{}.watch_stack);
+    EXPECT_GT(bent(Weights{}, Theme::Extensions).watch_io, Weights{}.watch_io);
+    EXPECT_GT(bent(Weights{}, Theme::Branches).btf, Weights{}.btf);
+    EXPECT_GT(bent(Weights{}, Theme::Stacks).lost_stack, Weights{}.lost_stack);
+    unsigned themed = 0;
+    for (const unsigned share : Weights{}.themes) themed += share;
+    EXPECT_LT(themed, 500u) << "most programs follow the weights as they are";
+}
+
 TEST(Generator, EveryOpIsDrawn) {
     std::array<unsigned, std::variant_size_v<Op>> drawn{};
     for (std::uint64_t i = 0; i < 20'000; ++i)

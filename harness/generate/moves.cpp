@@ -22,14 +22,16 @@ void Draft::draw(std::string_view key, Gpr& field) {
 
 void Draft::draw(std::string_view, DrNumber& field) {
     const unsigned lot = random_.below(100);
-    if (lot < 35)
+    if (random_.percent(weights_.dr_alias))
+        field.number = static_cast<std::uint8_t>(4 + random_.below(2));
+    else if (lot < 38)
         field.number = 7;
-    else if (lot < 55)
+    else if (lot < 60)
         field.number = 6;
-    else if (lot < 88)
+    else if (lot < 97)
         field.number = static_cast<std::uint8_t>(random_.below(4));
     else
-        field.number = static_cast<std::uint8_t>(lot < 97 ? 4 + random_.below(2) : 8 + random_.below(8));
+        field.number = static_cast<std::uint8_t>(8 + random_.below(8));
 }
 
 void Draft::draw(std::string_view, Width& field) { field.bytes = static_cast<std::uint8_t>(width_); }
@@ -40,9 +42,10 @@ void Draft::draw(std::string_view, Word& field) { field.number = static_cast<std
 
 void Draft::draw(std::string_view, Vector& field) {
     const unsigned lot = random_.below(100);
-    field.number = lot < 15   ? 1
-                   : lot < 30 ? 3
-                              : static_cast<std::uint8_t>(layout::first_int_vector + random_.below(16));
+    field.number = lot < (shadow_ ? 30 : 15) ? 1
+                   : lot < (shadow_ ? 40 : 30)
+                       ? 3
+                       : static_cast<std::uint8_t>(layout::first_int_vector + random_.below(16));
 }
 
 void Draft::draw(std::string_view, BitIndex& field) { field.number = static_cast<std::uint8_t>(random_.below(32)); }
@@ -121,14 +124,23 @@ void Draft::aim(ops::SetReg& op) {
             {Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11});
     else
         op.reg = random_.one_of({Gpr::Rbx, Gpr::Rbp, Gpr::Rsi, Gpr::Rdi, Gpr::Rcx, Gpr::Rdx});
-    if (cpl_ == 0 && !real() && profile_.machine && random_.percent(weights_.lost_stack)) {
+    const bool outer = outer_vector_ && cpl_ == 3;
+    if (profile_.machine && random_.percent(outer ? 60 : weights_.lost_stack)) {
         op.reg = Gpr::Rsp;
-        op.value = fitted({std::nullopt, random_.one_of<std::uint64_t>({1ull << 47, layout::hole + 0x100, 8,
-                                                                        layout::readonly + 0x80, layout::hole + 8})});
+        op.value = lost_stack();
         return;
     }
     op.value = fitted(role_value(op.reg));
     role_[static_cast<std::size_t>(op.reg)] = op.value.literal;
+}
+
+/// Where a frame does not fit: outside what is mapped or writable, or beyond an end; in real mode only the ends are
+/// left.
+Value Draft::lost_stack() {
+    if (real()) return {std::nullopt, 1 + random_.below(6)};
+    const std::uint64_t odd = random_.percent(60) ? random_.below(4) : 0;  // at CPL 3, alignment is checked too
+    return fitted({std::nullopt, odd + random_.one_of<std::uint64_t>({1ull << 47, layout::hole + 0x100, 8,
+                                                                      layout::readonly + 0x80, layout::hole + 8})});
 }
 
 void Draft::aim(ops::MovToDr& op) {
@@ -139,7 +151,7 @@ void Draft::aim(ops::MovToDr& op) {
         case 6: op.from = Gpr::R10; break;
         default: op.from = Gpr::R11;
     }
-    if (random_.percent(7)) op.from = Gpr::R12;
+    if (random_.percent(9)) op.from = Gpr::R12;
     op.from = holder(op.from);
     need(op.from);
     if (drop_) return;
@@ -163,7 +175,8 @@ void Draft::aim(ops::MovSs& op) {
             op.from = holder(Gpr::R8);
         return;
     }
-    op.from = random_.percent(3) && known(Gpr::R15) ? Gpr::R15 : Gpr::R8;
+    // In a shadow, rather one that is refused: what the first load holds back must survive that.
+    op.from = random_.percent(shadow_ ? 40 : 3) && known(Gpr::R15) ? Gpr::R15 : Gpr::R8;
     if (random_.percent(20)) reaim(op.from);
 }
 
@@ -174,7 +187,7 @@ void Draft::aim(ops::MovSsMem& op) {
         drop_ = true;  // DS does not reach the stack, and another selector moves it
         return;
     }
-    if (random_.percent(8)) return;
+    if (random_.percent(shadow_ ? 30 : 8)) return;
     op.at = {std::nullopt, static_cast<std::int32_t>(anchor_selector())};
     needs_anchors_ = true;
 }
@@ -189,7 +202,7 @@ void Draft::aim(ops::JmpReg& op) {
     if (shadow_)
         drop_ = true;
     else
-        prepare(op.reg, forward(2));
+        prepare(op.reg, target(2));
 }
 
 void Draft::aim(ops::Jrcxz& op) {
@@ -224,7 +237,7 @@ void Draft::aim(ops::PopFs&) {
 
 void Draft::aim(ops::Popf&) { provide({std::nullopt, flags()}); }
 
-void Draft::aim(ops::Ret&) { provide(forward(3)); }
+void Draft::aim(ops::Ret&) { provide(target(3)); }
 
 void Draft::aim(ops::Iret&) {
     auto& stack = case_.environment.stack;
@@ -244,7 +257,7 @@ void Draft::aim(ops::Iret&) {
         return;
     }
     stack.push_back({});  // RSP: the slot above the frame, known at the end
-    stack.push_back({std::nullopt, program_ss(case_.mode, cpl_)});
+    stack.push_back({std::nullopt, stack_selector()});
 }
 
 void Draft::aim(ops::Cpuid&) { forget({Gpr::Rax, Gpr::Rbx, Gpr::Rcx, Gpr::Rdx}); }
@@ -324,7 +337,7 @@ void Draft::aim(ops::Wrmsr&) {
     }
     prepare(Gpr::Rcx, {std::nullopt, debugctl::msr});
     prepare(Gpr::Rax, {std::nullopt, random_.percent(60) ? debugctl::btf : 0});
-    prepare(Gpr::Rdx, {});
+    prepare(Gpr::Rdx, {std::nullopt, random_.percent(weights_.reserved_msr) ? 1ull << random_.below(32) : 0});
     forget({Gpr::Rcx, Gpr::Rdx});
 }
 
@@ -430,11 +443,23 @@ void Draft::emit() {
     drop_ = false;
     OpStruct op{};
     for_each_op_field(op, [this](std::string_view key, auto& field) { draw(key, field); });
+    const bool behind = shadow_;
     aim(op);
     if (drop_ || !valid(Op{op}, case_.mode)) return;
+    if (behind) shadowed_ = static_cast<std::uint16_t>(size());
     add(op);
     shadow_ = std::is_same_v<OpStruct, ops::MovSs> || std::is_same_v<OpStruct, ops::MovSsMem> ||
               std::is_same_v<OpStruct, ops::PopSs>;
+    // What stands in memory shows once it is in a register.
+    if constexpr (std::is_same_v<OpStruct, ops::Store>) {
+        revisits_ = random_.percent(weights_.read_back);
+        if (revisits_) emit<ops::Load>();
+        revisits_ = false;
+    }
+    if constexpr (std::is_same_v<OpStruct, ops::SetReg>)
+        if (outer_vector_ && cpl_ == 3 && op.reg == Gpr::Rsp) add(ops::Int{*outer_vector_});
+    if constexpr (std::is_same_v<OpStruct, ops::Pushf>)
+        if (random_.percent(weights_.read_back)) emit<ops::Pop>();
 }
 
 void Draft::move(std::size_t index) {

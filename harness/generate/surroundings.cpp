@@ -13,8 +13,17 @@ void Draft::gate() {
     // Vectors that programs raise; #UD is also the end of every program.
     g.vector.number = random_.one_of<std::uint8_t>({0, 1, 1, 3, 3, 4, 5, 6, 13, 13, 14, 14, 17});
     if (random_.percent(35)) g.vector.number = static_cast<std::uint8_t>(layout::first_int_vector + random_.below(16));
+    // A handler that stays at CPL 3 is none of ours: what is met is that its frame cannot be pushed.
+    const bool outer = case_.cpl == 3 && !outer_vector_ && random_.percent(weights_.outer_handler);
+    if (outer) g.vector.number = static_cast<std::uint8_t>(layout::first_int_vector + random_.below(16));
     for (const Gate& other : s.gates)
         if (other.vector == g.vector) return;
+    if (outer) {
+        g.dpl = 3, g.selector = layout::user_cs;
+        outer_vector_ = g.vector;
+        s.gates.push_back(g);
+        return;
+    }
     g.dpl = random_.percent(70) ? 3 : static_cast<std::uint8_t>(random_.below(4));
     switch (random_.below(8)) {
         case 0: g.present = false; break;
@@ -32,9 +41,35 @@ void Draft::gate() {
         default: break;  // its DPL
     }
     // No handler of ours runs behind a task gate of prot32: only its checks are met.
-    if (g.type == Gate::Type::Task && !long_mode(case_.mode)) g.selector = layout::kernel_ss;
+    if (g.type == Gate::Type::Task && !long_mode(case_.mode))
+        g.selector = random_.one_of<std::uint16_t>({layout::kernel_ss, layout::tr});
     if (random_.percent(15)) g.present = false;
     s.gates.push_back(g);
+}
+
+void Draft::inner_stack() {
+    Surroundings& s = case_.environment.surroundings;
+    const bool wide_gates = long_mode(case_.mode);
+    switch (random_.below(5)) {
+        case 0:
+            // The bytes of RSP0, or of ESP0 and SS0, and what lies behind.
+            s.tss_limit = static_cast<std::uint16_t>(random_.below(0x30));
+            break;
+        case 1: s.inner_stack.literal -= random_.below(16); break;
+        case 2:
+            s.inner_stack.literal = random_.one_of<std::uint64_t>(
+                {1ull << 47, 0xFFFF'7FFF'FFFF'FFF8, layout::hole + 0x100, layout::hole_below + 0x100, 0, 8});
+            if (!wide_gates) s.inner_stack.literal &= 0xFFFF'FFFF;
+            break;
+        default:
+            if (!wide_gates)
+                s.inner_ss = random_.one_of<std::uint16_t>(
+                    {0, layout::user_ss, layout::user_ss & ~3, layout::kernel_ss | 3, layout::kernel_cs,
+                     layout::absent_data, layout::readonly_data, layout::outside_gdt});
+            else
+                s.ist2.literal =
+                    random_.one_of<std::uint64_t>({1ull << 47, layout::ist2_top - 5, layout::hole + 0x100});
+    }
 }
 
 void Draft::surroundings() {
@@ -45,33 +80,11 @@ void Draft::surroundings() {
         return;
     }
     const bool wide_gates = long_mode(case_.mode);
-    switch (random_.below(8)) {
-        case 0: {
-            const unsigned entry = wide_gates ? 16 : 8;
-            s.idt_limit = static_cast<std::uint16_t>((6 + random_.below(50)) * entry + random_.below(entry));
-            break;
-        }
-        case 1:
-            // The bytes of RSP0, or of ESP0 and SS0, and what lies behind.
-            s.tss_limit = static_cast<std::uint16_t>(random_.below(0x30));
-            break;
-        case 2: s.inner_stack.literal -= random_.below(16); break;
-        case 3:
-            s.inner_stack.literal = random_.one_of<std::uint64_t>(
-                {1ull << 47, 0xFFFF'7FFF'FFFF'FFF8, layout::hole + 0x100, layout::hole_below + 0x100, 0, 8});
-            if (!wide_gates) s.inner_stack.literal &= 0xFFFF'FFFF;
-            break;
-        case 4:
-            if (!wide_gates)
-                s.inner_ss =
-                    random_.one_of<std::uint16_t>({0, layout::user_ss, layout::kernel_ss | 3, layout::kernel_cs,
-                                                   layout::absent_data, layout::readonly_data, layout::outside_gdt});
-            else
-                s.ist2.literal =
-                    random_.one_of<std::uint64_t>({1ull << 47, layout::ist2_top - 5, layout::hole + 0x100});
-            break;
-        default: break;
+    if (random_.percent(13)) {
+        const unsigned entry = wide_gates ? 16 : 8;
+        s.idt_limit = static_cast<std::uint16_t>((6 + random_.below(50)) * entry + random_.below(entry));
     }
+    if (random_.percent(weights_.inner_stack)) inner_stack();
     const unsigned gates = random_.below(4);
     for (unsigned i = 0; i < gates; ++i) gate();
 }

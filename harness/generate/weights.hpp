@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string_view>
 
 namespace faultline::harness {
@@ -12,8 +13,22 @@ struct OpWeight {
     unsigned weight;
 };
 
+/// What a program is bent to. Most are drawn by the weights as they are; the others bring together what seldom meets by
+/// chance, so that every rule is met in every run.
+enum class Theme : std::uint8_t {
+    Usual,
+    Held,        ///< breakpoints on what MOV SS reads, and what comes behind it
+    Extensions,  ///< CR4.DE, I/O breakpoints, DR4 and DR5
+    Branches,    ///< DEBUGCTL.BTF, SYSCALL and SYSRET under TF
+    Tasks,       ///< task switches
+    Stacks,      ///< stacks that cannot take a frame
+};
+
 struct Weights {
-    int version = 6;
+    int version = 7;
+
+    /// Of a thousand programs, by Theme from Held on. Only the first needs no machine of its own (Profile::machine).
+    std::array<unsigned, 5> themes{{80, 50, 20, 30, 40}};
 
     /// Ops by relative weight; an op that is not named here has `other_op`.
     std::array<OpWeight, 53> ops{{
@@ -31,9 +46,9 @@ struct Weights {
     }};
     unsigned other_op = 10;
     /// What meets a held breakpoint or a dropped step in a way of its own, each as often as any other.
-    std::array<std::string_view, 12> behind_mov_ss{"icebp",       "int3",      "int",        "cpuid",
-                                                   "mov-from-dr", "mov-to-dr", "mov-ss-mem", "rep-stos",
-                                                   "syscall",     "ud2",       "hlt",        "load"};
+    std::array<std::string_view, 14> behind_mov_ss{"icebp",      "int3",     "int",     "cpuid", "mov-from-dr",
+                                                   "mov-to-dr",  "mov-ss",   "ud2",     "load",  "wbinvd",
+                                                   "mov-ss-mem", "rep-stos", "syscall", "hlt"};
     unsigned aim_shadow = 45;  ///< percent: an op behind a load of SS is one of them
 
     /// By guest::Mode, of the modes that the profile has.
@@ -54,18 +69,33 @@ struct Weights {
     unsigned watch_disabled = 15, watch_unaligned = 20;
     unsigned watch_far = 4;       ///< its address differs from a plain one above bit 31 (ports: above bit 19)
     unsigned watch_stack = 22;    ///< of data watches: the stack's anchors
+    unsigned watch_shadowed = 8;  ///< of code breakpoints: an op behind a load of SS
+    unsigned watch_len = 2;       ///< of code breakpoints: LEN other than 00b, which is undefined
     unsigned io_without_de = 12;  ///< an I/O breakpoint although CR4.DE = 0 leaves it open
+    unsigned io_on_memory = 8;    ///< of I/O breakpoints: DRn is an address in memory, which none of them may meet
+    unsigned io_eight = 15;       ///< of I/O breakpoints with LEN = 10b: they keep it, though no port access is so wide
 
-    unsigned aim = 80;    ///< an access aims at an edge of a watched range
-    unsigned reaim = 35;  ///< a set-reg prepares the registers of the next op
+    unsigned aim = 80;        ///< an access aims at an edge of a watched range
+    unsigned revisit = 8;     ///< an access goes to where the last one went, or just below
+    unsigned read_back = 20;  ///< a store, or PUSHF, is followed by a load of what it wrote
+    unsigned reaim = 35;      ///< a set-reg prepares the registers of the next op
+    unsigned dr_alias = 9;    ///< of MOV DR: DR4 or DR5
     unsigned dr7_gd = 15, dr_reserved = 15, dr_high = 8;
     unsigned far_base = 3;  ///< RBP holds an address that is not canonical
     unsigned popped_tf = 45, popped_rf = 25;
     unsigned surroundings = 16;             ///< of programs: IDT, TSS or stacks differ from the stage's
     unsigned task = 25;                     ///< of programs in prot32: there are tasks to switch to
-    unsigned lost_stack = 2;                ///< of set-reg at CPL 0: the stack pointer, to where no frame can be pushed
+    unsigned inner_stack = 50;              ///< of those: the stack or the TSS, else gates alone
+    unsigned outer_handler = 4;             ///< of gates: to a handler at CPL 3, for which no stack is loaded
+    unsigned lost_stack = 2;                ///< of set-reg: the stack pointer, to where no frame can be pushed
+    unsigned wild_target = 3;               ///< of returns and indirect jumps: to where nothing can be fetched
+    unsigned odd_selector = 7;              ///< of selectors: one that is refused, or differs in an attribute
+    unsigned reserved_msr = 12;             ///< of WRMSR: a bit of 63:16
     unsigned alignment_check = 10;          ///< of programs at CPL 3: CR0.AM and EFLAGS.AC
     unsigned wake_nmi = 30, wake_none = 5;  ///< of programs that halt
 };
+
+/// The weights of the programs of one theme.
+Weights bent(Weights weights, Theme theme);
 
 }  // namespace faultline::harness
