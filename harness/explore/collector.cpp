@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "harness/shrink/shrink.hpp"
 #include "hypervisor/guest/case_text.hpp"
 #include "hypervisor/guest/tape_text.hpp"
@@ -58,23 +60,38 @@ Result<void> Collector::take(const Sighting& sighting) {
 
 Result<Verdict> Collector::classify(const Sighting& sighting, const guest::Case& kase) {
     Verdict verdict = Verdict::OrderDependent;
-    for (const std::string& text : sighting.signatures) {
-        Signature& signature = signatures_[sighting.subject][text];
-        if (!signature.finding && signature.attempts < plan_.keep) {
+    for (const Appearance& look : sighting.looks) {
+        Signature& signature = signatures_[sighting.subject][look.signature];
+        auto finding = told(signature, look, kase);
+        if (finding) {
+            ++summary_.findings[*finding].occurrences;
+        } else if (signature.attempts < plan_.keep) {
             ++signature.attempts;
-            auto finding = confirm(sighting.subject, text, sighting.index, kase);
-            if (!finding) return tl::unexpected(finding.error());
-            signature.finding = *finding;
-        } else if (signature.finding) {
-            ++summary_.findings[*signature.finding].occurrences;
+            auto confirmed = confirm(sighting.subject, look, sighting.index, kase);
+            if (!confirmed) return tl::unexpected(confirmed.error());
+            if ((finding = *confirmed)) signature.findings.push_back(*finding);
         }
-        if (!signature.finding) continue;
-        if (summary_.findings[*signature.finding].known.empty())
+        if (!finding) continue;
+        if (summary_.findings[*finding].known.empty())
             verdict = Verdict::Divergence;
         else if (verdict == Verdict::OrderDependent)
             verdict = Verdict::Known;
     }
     return verdict;
+}
+
+std::optional<std::size_t> Collector::told(const Signature& signature, const Appearance& look,
+                                           const guest::Case& kase) const {
+    std::string text;
+    for (const std::size_t index : signature.findings) {
+        const FindingRow& finding = summary_.findings[index];
+        if (finding.known.empty()) return index;
+        const auto known = std::ranges::find(*plan_.known, finding.known, &Known::id);
+        // The program is not the smallest; but what even it does not have, the smallest would not have either.
+        if (text.empty()) text = guest::to_toml(kase);
+        if (std::ranges::any_of(known->faces, [&](const Face& face) { return face.accepts(look, text); })) return index;
+    }
+    return {};
 }
 
 Result<Machine*> Collector::machine(std::size_t subject) {
@@ -87,8 +104,9 @@ Result<Machine*> Collector::machine(std::size_t subject) {
     return machine.get();
 }
 
-Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const std::string& signature,
-                                                      std::uint64_t index, const guest::Case& kase) {
+Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const Appearance& seen, std::uint64_t index,
+                                                      const guest::Case& kase) {
+    const std::string& signature = seen.signature;
     auto made = machine(subject);
     if (!made) return tl::unexpected(made.error());
     Machine& machine = **made;
@@ -98,12 +116,18 @@ Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const
     FindingRow row;
     row.signature = signature;
     row.identity = summary_.subjects[subject].identity;
-    if (const Known* known = plan_.known ? find_known(*plan_.known, row.identity, signature) : nullptr)
-        row.known = known->id;
+    const auto known_id = [&](const Appearance& found, const std::optional<std::string>& program = {}) {
+        const Known* known = plan_.known ? find_known(*plan_.known, row.identity, found, program) : nullptr;
+        return known ? known->id : std::string();
+    };
+    row.known = known_id(appearance(*look.find(signature), kase, machine));
     guest::Case minimal = kase;
     if (row.known.empty() && plan_.shrink_runs > 0) {  // a known finding's smallest program stands in its entry
         const auto keeps = [&](const guest::Case& candidate) {
-            return machine.look(candidate).find(signature) != nullptr;
+            const Look found = machine.look(candidate);
+            const oracle::Divergence* same = found.find(signature);
+            // What nobody can explain must not shrink to something that is explained and has the same signature.
+            return same && known_id(appearance(*same, candidate, machine)).empty();
         };
         minimal = shrink(kase, keeps, plan_.shrink_runs);
         look = machine.confirm(minimal, signature);
@@ -115,11 +139,8 @@ Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const
     }
     row.original = case_row(kase);
     row.minimal = case_row(minimal);
-    if (const Known* known = plan_.known && row.known.empty()
-                                 ? find_known(*plan_.known, row.identity, signature, row.minimal.text)
-                                 : nullptr)
-        row.known = known->id;
     const oracle::Divergence& divergence = *look.find(signature);
+    if (row.known.empty()) row.known = known_id(appearance(divergence, minimal, machine), row.minimal.text);
     row.rule = divergence.rule;
     row.other_rules = fmt::format("{}", fmt::join(divergence.other_rules, " "));
     row.title = divergence.title;
@@ -157,7 +178,7 @@ Result<void> Collector::keep(const Sighting& sighting, Verdict verdict, const gu
                                     .subject = subject_rows_[sighting.subject],
                                     .case_index = plan_.number(sighting.index),
                                     .verdict = std::string(name(verdict)),
-                                    .signature = sighting.signatures.empty() ? "" : sighting.signatures.front(),
+                                    .signature = sighting.looks.empty() ? "" : sighting.looks.front().signature,
                                     .reason = sighting.reason,
                                     .outcome = std::string(guest::to_text(sighting.outcome)),
                                     .tape = sighting.tape});
@@ -197,6 +218,11 @@ Result<void> Collector::flush(bool now, std::string_view status) {
         });
     also([&] { return store.commit(); });
     return result;
+}
+
+Appearance appearance(const oracle::Divergence& divergence, const guest::Case& kase, const Machine& machine) {
+    return {divergence.signature, divergence.seen,
+            at_op(kase, machine.image(), machine.tape(), divergence.record_index)};
 }
 
 CaseRow case_row(const guest::Case& kase) {

@@ -16,10 +16,10 @@ struct Sighting {
     std::size_t subject = 0;
     Verdict verdict = Verdict::Error;
     std::string reason;
-    std::vector<std::string> signatures;
+    std::vector<Appearance> looks;  ///< of the divergences
     guest::Outcome outcome = guest::Outcome::Hang;
     std::string tape;  ///< text form; empty when the thread had kept enough of its like
-    std::string_view like() const { return signatures.empty() ? std::string_view(reason) : signatures.front(); }
+    std::string_view like() const { return looks.empty() ? std::string_view(reason) : looks.front().signature; }
 };
 
 /// What one block of consecutive cases came to.
@@ -40,13 +40,15 @@ public:
 
 private:
     struct Signature {
-        std::uint64_t attempts = 0;          ///< confirmations tried
-        std::optional<std::size_t> finding;  ///< index in Summary::findings once confirmed
+        std::uint64_t attempts = 0;         ///< confirmations tried
+        std::vector<std::size_t> findings;  ///< indices in Summary::findings: explained ones, then one that is not
     };
     Result<void> take(const Sighting& sighting);
     /// What a divergence comes to: Divergence, Known or OrderDependent.
     Result<Verdict> classify(const Sighting& sighting, const guest::Case& kase);
-    Result<std::optional<std::size_t>> confirm(std::size_t subject, const std::string& signature, std::uint64_t index,
+    /// The finding that tells of this divergence already, if one does.
+    std::optional<std::size_t> told(const Signature& signature, const Appearance& look, const guest::Case& kase) const;
+    Result<std::optional<std::size_t>> confirm(std::size_t subject, const Appearance& seen, std::uint64_t index,
                                                const guest::Case& kase);
     Result<void> keep(const Sighting& sighting, Verdict verdict, const guest::Case& kase);
     Result<Machine*> machine(std::size_t subject);
@@ -60,6 +62,8 @@ private:
     std::chrono::steady_clock::time_point committed_ = std::chrono::steady_clock::now();
 };
 
+/// How a divergence looks to those who explain it.
+Appearance appearance(const oracle::Divergence& divergence, const guest::Case& kase, const Machine& machine);
 /// The row of a case, for the store.
 CaseRow case_row(const guest::Case& kase);
 

@@ -71,7 +71,7 @@ private:
     Sighting sighting(std::uint64_t index, std::size_t subject, const Look& look) {
         Sighting seen{.index = index, .subject = subject, .verdict = look.verdict, .reason = look.reason};
         for (const oracle::Divergence& divergence : look.oracle.divergences)
-            seen.signatures.push_back(divergence.signature);
+            seen.looks.push_back(appearance(divergence, kase_, *machines_[subject]));
         const guest::Tape& tape = machines_[subject]->tape();
         seen.outcome = tape.outcome;
         // The collector keeps the first few of a kind; those are among the first few of every thread.

@@ -139,7 +139,7 @@ TEST(Explore, WhatAFreshMachineDoesNotRepeatIsOrderDependentAndNoFinding) {
 TEST(Explore, AKnownFindingIsCountedApart) {
     Known known;
     known.id = "bs";
-    known.signatures = {"*"};
+    known.faces = {{.signatures = {"*"}}};
     known.subject.backend = "liar";
     const std::vector<Known> all{known};
     auto plan = plan_for(factory<ForgetsBs>(), 200);

@@ -9,6 +9,8 @@
 #include <array>
 #include <filesystem>
 
+#include "hypervisor/guest/op.hpp"
+
 namespace faultline::harness {
 namespace {
 
@@ -48,6 +50,27 @@ public:
         known_.emplace_back(key);
         return table_[key].as_table();
     }
+    std::optional<std::regex> expression(const char* key) {
+        const std::string pattern = text(key, false);
+        if (pattern.empty()) return {};
+        try {
+            return std::regex(pattern, std::regex::ECMAScript | std::regex::multiline);
+        } catch (const std::regex_error& e) {
+            complain(fmt::format("'{}' is no regular expression: {}", key, e.what()));
+            return {};
+        }
+    }
+    std::vector<const toml::table*> tables(const char* key) {
+        known_.emplace_back(key);
+        std::vector<const toml::table*> all;
+        const toml::node* node = table_.get(key);
+        const toml::array* array = node ? node->as_array() : nullptr;
+        if (array)
+            for (const toml::node& each : *array)
+                if (each.is_table()) all.push_back(each.as_table());
+        if (node && (!array || all.size() != array->size())) complain(fmt::format("'{}' must be tables", key));
+        return all;
+    }
     /// The first complaint, or empty.
     std::string finish() {
         for (const auto& [key, node] : table_)
@@ -65,6 +88,24 @@ private:
     std::vector<std::string> known_;
 };
 
+/// The first complaint, or empty.
+std::string load_faces(const std::vector<const toml::table*>& tables, const std::string& where,
+                       std::vector<Face>& faces) {
+    std::string complaint;
+    for (const toml::table* table : tables) {
+        Reader reader(*table, where);
+        Face face{.signatures = reader.texts("signatures", true),
+                  .seen = reader.expression("seen"),
+                  .at = reader.expression("at"),
+                  .program = reader.expression("program")};
+        if (const std::string found = reader.finish(); complaint.empty()) complaint = found;
+        if (complaint.empty() && !face.seen && !face.at && !face.program)
+            complaint = where + ": one of 'seen', 'at', 'program' is needed";
+        faces.push_back(std::move(face));
+    }
+    return complaint;
+}
+
 Result<Known> load(const fs::path& file) {
     toml::table table;
     try {
@@ -75,9 +116,9 @@ Result<Known> load(const fs::path& file) {
     Known known;
     known.id = file.stem().string();
     Reader reader(table, file.string());
-    known.signatures = reader.texts("signatures", !table.contains("wide-signatures"));
-    known.wide_signatures = reader.texts("wide-signatures", false);
-    const std::string needs = reader.text("needs", !known.wide_signatures.empty());
+    if (table.contains("signatures") || !table.contains("face"))
+        known.faces.push_back({.signatures = reader.texts("signatures", true)});
+    std::string complaint = load_faces(reader.tables("face"), file.string() + ": [[face]]", known.faces);
     known.title = reader.text("title", true);
     known.argument = reader.text("argument", true);
     known.citation = reader.text("citation", true);
@@ -87,13 +128,12 @@ Result<Known> load(const fs::path& file) {
     constexpr std::array<std::string_view, 3> kinds{"bug", "limitation", "fixed-in"};
     const auto found = std::find(kinds.begin(), kinds.end(), kind);
     known.kind = static_cast<KnownKind>(found - kinds.begin());
-    std::string complaint;
     if (const toml::table* subject = reader.table("subject")) {
         Reader inner(*subject, file.string() + ": [subject]");
         known.subject = {inner.text("backend", true), inner.text("module", false), inner.text("from", false),
                          inner.text("until", false)};
-        complaint = inner.finish();
-    } else {
+        if (const std::string found_inside = inner.finish(); complaint.empty()) complaint = found_inside;
+    } else if (complaint.empty()) {
         complaint = file.string() + ": the table [subject] is missing";
     }
     if (const std::string outer = reader.finish(); !outer.empty()) complaint = outer;
@@ -102,12 +142,6 @@ Result<Known> load(const fs::path& file) {
     if (complaint.empty() && known.kind == KnownKind::FixedIn && known.subject.until.empty())
         complaint =
             fmt::format("{}: kind 'fixed-in' needs subject.until, the first version with the fix", file.string());
-    try {
-        if (!needs.empty()) known.needs.emplace(needs, std::regex::ECMAScript | std::regex::multiline);
-    } catch (const std::regex_error& e) {
-        if (complaint.empty())
-            complaint = fmt::format("{}: 'needs' is no regular expression: {}", file.string(), e.what());
-    }
     if (!complaint.empty()) return fail(Exit::Data, complaint);
     return known;
 }
@@ -122,14 +156,14 @@ bool Known::is_about(const guest::Subject& seen_on) const {
            (subject.until.empty() || strverscmp(version, subject.until.c_str()) < 0);
 }
 
-bool Known::accepts(const std::string& signature) const {
-    return std::ranges::any_of(signatures, [&](const auto& pattern) { return glob(pattern, signature); });
+bool Face::accepts(const Appearance& look) const {
+    const auto fits = [&](const std::string& pattern) { return glob(pattern, look.signature); };
+    return std::ranges::any_of(signatures, fits) && (!seen || std::regex_search(look.seen, *seen)) &&
+           (!at || std::regex_search(look.at, *at));
 }
 
-bool Known::accepts(const std::string& signature, const std::string& smallest_program) const {
-    return accepts(signature) ||
-           (std::ranges::any_of(wide_signatures, [&](const auto& pattern) { return glob(pattern, signature); }) &&
-            needs && std::regex_search(smallest_program, *needs));
+bool Face::accepts(const Appearance& look, const std::string& program_text) const {
+    return accepts(look) && (!program || std::regex_search(program_text, *program));
 }
 
 Result<std::vector<Known>> load_known(const std::string& folder) {
@@ -148,13 +182,31 @@ Result<std::vector<Known>> load_known(const std::string& folder) {
     return all;
 }
 
-const Known* find_known(const std::vector<Known>& all, const guest::Subject& seen_on, const std::string& signature,
-                        const std::optional<std::string>& smallest_program) {
+const Known* find_known(const std::vector<Known>& all, const guest::Subject& seen_on, const Appearance& look,
+                        const std::optional<std::string>& program) {
+    const auto accepts = [&](const Face& face) {
+        return program ? face.accepts(look, *program) : !face.program && face.accepts(look);
+    };
     for (const Known& known : all)
-        if (known.is_about(seen_on) &&
-            (smallest_program ? known.accepts(signature, *smallest_program) : known.accepts(signature)))
-            return &known;
+        if (known.is_about(seen_on) && std::ranges::any_of(known.faces, accepts)) return &known;
     return nullptr;
+}
+
+std::string at_op(const guest::Case& kase, const guest::Image& image, const guest::Tape& tape,
+                  std::size_t record_index) {
+    std::uint64_t rip = tape.stop_rip;
+    if (record_index < tape.count) {
+        const guest::Record& record = tape.records[record_index];
+        rip = record.rip + (image.mode == guest::Mode::Real16 ? record.cs << 4 : 0);
+    }
+    for (std::size_t i = 0; i < image.op_count; ++i)
+        if (rip == image.op_address(i)) return guest::to_text(kase.ops[i]);
+    const guest::StageSymbols& stage = image.stage->symbols;
+    if (rip == image.end_address()) return "end";
+    if (rip == stage.syscall_entry) return "syscall entry";
+    for (unsigned vector = 0; vector < 256; ++vector)
+        if (rip == stage.stubs + guest::stub_stride * vector) return fmt::format("handler {}", vector);
+    return "";
 }
 
 }  // namespace faultline::harness
