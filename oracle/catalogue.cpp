@@ -53,7 +53,6 @@ const RuleInfo* find_rule(std::string_view id) {
 std::string_view beyond_reach(std::string_view id) {
     constexpr std::string_view by_the_op = "an op meets the check itself, before anything is delivered (XCP-182)";
     constexpr std::string_view by_the_judge = "the judge's own, about whole runs";
-    constexpr std::string_view no_task_gate = "what stands behind a task gate of the IDT is not followed";
     constexpr std::pair<std::string_view, std::string_view> reasons[] = {
         {"EXE-001", by_the_judge},
         {"EXE-002", by_the_judge},
@@ -62,12 +61,8 @@ std::string_view beyond_reach(std::string_view id) {
         {"XCP-035", by_the_op},
         {"XCP-041", "the GDT of the stage has no code segment that is neither 64-bit nor present"},
         {"XCP-068", "the GDT of the stage has no TSS that is not present"},
-        {"XCP-081", no_task_gate},
         {"XCP-184",
          "whatever loads RIP holds it against CS's limit first (XCP-145), and the program lies far below it"},
-        {"XCP-246", no_task_gate},
-        {"XCP-249", no_task_gate},
-        {"XCP-250", no_task_gate},
         {"XCP-251",
          "the frame wraps to the top of a segment that never moves, outside the program's pages: not followed"},
     };

@@ -159,6 +159,7 @@ Search::Advance Search::advance() {
     Candidate& c = *current_;
     if (++c.steps > max_steps || ++total_steps_ > 4 * max_steps) return not_modelled("the program runs for too long");
     if (c.wakes != Candidate::Wakes::No) return wake();
+    if (c.entered_task) return begin_task();
     Effect effect;
     bool at_end = false;
     if (!effect_at(c, effect, at_end)) return not_modelled(why_);
@@ -168,13 +169,24 @@ Search::Advance Search::advance() {
     }
     if (effect.kind == Kind::IntN && !effect.faults && effect.vector == vector_db && c.state.dr7 & dr::dr7_gd)
         return not_modelled("INT 1 under general detect stops the stage's own handler");
-    return branch(effect, at_end);
+    return branch(debug::pre_of(c.state, c.carried, walk_->features()), debug::stimulus_of(c.state, c.carried, effect),
+                  effect, at_end);
 }
 
-Search::Advance Search::branch(const Effect& effect, bool at_end) {
+/// The debug chapter speaks of task switches by an op; of one by an event, what lies behind the switch is the same.
+Search::Advance Search::begin_task() {
     Candidate& c = *current_;
-    const auto pre = debug::pre_of(c.state, c.carried, walk_->features());
-    auto stim = debug::stimulus_of(c.state, c.carried, effect);
+    c.entered_task = false;
+    const Effect effect = walk_->task_entry(c.state);
+    auto pre = debug::pre_of(c.state, c.carried, walk_->features());
+    // No instruction runs here that TF of the old task or a breakpoint on the new RIP could mean.
+    pre.tf = false, pre.rf = true;
+    return branch(pre, debug::stimulus_of(c.state, c.carried, effect), effect, false);
+}
+
+Search::Advance Search::branch(const debug::Pre<Judging>& pre, debug::Stimulus<Judging> stim, const Effect& effect,
+                               bool at_end) {
+    Candidate& c = *current_;
     if (effect.faults) return branch_fault(pre, stim, effect, at_end);
     debug::outcomes(pre, stim, outcomes_);
     if (keep_) keep_step(pre, stim, effect, {});
@@ -251,6 +263,7 @@ Search::Advance Search::try_events(const Effect& effect, const exceptions::Outco
         if (trial == Trial::NotModelled) stuck = true;
         if (trial != Trial::Matches) continue;
         if (!keep_for_later(i, way_)) return Advance::NotModelled;
+        if (trial_->entered_task) continue;  // no record has told it from others
         matched_event = r.event, matched_held = r.held, matched_debugctl = r.debugctl;
     }
     return Advance::On;

@@ -57,7 +57,9 @@ private:
 
     Result follow();
     Advance advance();
-    Advance branch(const guest::Effect& effect, bool at_end);
+    Advance branch(const debug::Pre<Judging>& pre, debug::Stimulus<Judging> stim, const guest::Effect& effect,
+                   bool at_end);
+    Advance begin_task();
     Advance branch_fault(const debug::Pre<Judging>& pre, debug::Stimulus<Judging>& stim, const guest::Effect& effect,
                          bool at_end);
     Advance try_events(const guest::Effect& effect, const exceptions::Outcome& raised, bool at_end, bool& stuck);

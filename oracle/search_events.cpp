@@ -11,7 +11,7 @@ using namespace guest;
 namespace event = debug::event;
 namespace kind = debug::kind;
 
-constexpr std::uint64_t vector_db = 1, vector_nmi = 2, vector_df = 8, vector_pf = 14;
+constexpr std::uint64_t vector_db = 1, vector_nmi = 2, vector_df = 8, vector_pf = 14, vector_ac = 17;
 
 /// The event interrupts its handler's first instruction with what it left unreported.
 bool leaves_trap_for_handler(const debug::Response<Judging>& r) {
@@ -100,9 +100,10 @@ Search::Trial Search::try_event(const debug::Outcome& outcome, const Effect& eff
     const std::uint32_t next = current_->record;
     // Most outcomes are seen to differ without building the state behind them.
     if (!leaves_trap_for_handler(r) && !(at_end && r.event == event::fault) && next < tape_->count &&
-        next < tape_capacity && current_->state.mode != Mode::Real16) {
+        next < tape_capacity && current_->state.mode != Mode::Real16 && !case_->environment.surroundings.task) {
         const Record& record = tape_->records[next];
-        const bool other = record.vector == vector_nmi || (record.vector >= vector_df && record.vector <= vector_pf);
+        const bool other = record.vector == vector_nmi || record.vector == vector_ac ||
+                           (record.vector >= vector_df && record.vector <= vector_pf);
         if (record.vector == r.vector ? walk_->linear_rip(record) != r.rip : !other) return Trial::Differs;
     }
     Candidate& c = *trial_;
@@ -159,6 +160,13 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         return Trial::NotModelled;
     }
     if (way.end().result == exceptions::result::shutdown) return ends(Outcome::Shutdown);
+    if (way.end().result == exceptions::result::task_switch) {
+        const bool plain = !r.held && ways_.size() == 1 && effect.kind != Kind::Hlt;
+        const char* why = plain ? walk_->enter_task(c, way) : "an event that leaves something open enters a task";
+        if (!why) return Trial::Matches;
+        why_ = why;
+        return Trial::NotModelled;
+    }
     if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
     const auto held = (leaves_trap_for_handler(r) ? r.held : 0) | way.end().held;
     if (held) {

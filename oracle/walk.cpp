@@ -132,6 +132,7 @@ const char* Walk::start(Candidate& c) const {
     c.carried = {};
     c.record = c.steps = 0;
     c.wakes = Candidate::Wakes::No;
+    c.entered_task = false;
     c.clobbered_count = 0;
     c.chosen = c.trail = 0;
     if (p.entry_frame.rflags & ~(loadable | rflags::fixed1)) return "initial RFLAGS has bits that IRET may ignore";
@@ -165,7 +166,7 @@ const char* Walk::start(Candidate& c) const {
 
 const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Response<Judging>& response) const {
     State& s = c.state;
-    if (e.kind == Kind::TaskSwitch) {
+    if (e.kind == Kind::TaskSwitch && e.tr != s.tr) {
         const std::uint64_t fallthrough = s.rip + image_.skip[s.rip - layout::code];
         s = after_task_switch(s, context(s, fallthrough), e);
         return nullptr;
@@ -249,7 +250,6 @@ const char* Walk::cannot_deliver(const Candidate& c) const {
 
 const char* Walk::cannot_follow(const Candidate& c, const Arrival& arrival) const {
     const auto& end = arrival.end();
-    if (end.result == exceptions::result::task_switch) return "an event is delivered through a task gate";
     if (end.result != exceptions::result::delivered) return nullptr;
     if (arrival.attempts[arrival.count - 1].stim.target_out_of_range) return "a handler outside all memory is entered";
     if (end.cpl != 0) return "a handler runs at CPL 3, where the stage's text is not its own";
@@ -263,6 +263,37 @@ const char* Walk::cannot_follow(const Candidate& c, const Arrival& arrival) cons
         within(layout::rsp0_top - 2 * layout::page, layout::stage_end - layout::rsp0_top + 2 * layout::page))
         return nullptr;
     return "an event is delivered on a stack outside the program's pages";
+}
+
+const char* Walk::enter_task(Candidate& c, const Arrival& arrival) const {
+    const auto& end = arrival.end();
+    State& s = c.state;
+    const auto selector = static_cast<std::uint16_t>(end.selector);
+    if (const char* why = task_unmodelled(s, environment_.surroundings, selector)) return why;
+    const auto saved_flags = (s.rflags & ~rflags::rf) | (end.rf ? rflags::rf : 0);
+    s = guest::enter_task(s, image_, environment_.surroundings, selector, true, end.rip, saved_flags);
+    c.carried = {};
+    c.entered_task = true;
+    if (!end.pushes_error) return nullptr;
+    // "the error code is pushed onto the new stack": Intel SDM vol 3, "Error Code".
+    constexpr unsigned slot = 4;
+    const auto sp = s.reg(Gpr::Rsp) - slot;
+    if (s.dr7 & dr::dr7_enables && watched(s, sp, sp + slot)) return "a data breakpoint watches an exception frame";
+    know(s, Gpr::Rsp, sp);
+    return s.memory.write(sp, end.error, slot, true) ? nullptr
+                                                     : "the program writes more memory than the oracle follows";
+}
+
+Effect Walk::task_entry(const State& s) const {
+    Effect e;
+    e.kind = Kind::TaskSwitch;
+    e.next = s.rip;
+    e.branch = true;
+    e.rflags = s.rflags, e.rflags_known = s.rflags_known;
+    e.cpl = s.cpl, e.cs = s.cs, e.ss = s.ss, e.tr = s.tr;
+    e.debugctl = s.debugctl, e.cr0 = s.cr0, e.cr4 = s.cr4;
+    e.task_trap = task_traps(environment_.surroundings, s.tr);
+    return e;
 }
 
 State Walk::at_handler(const Candidate& c, const Arrival& arrival) const {

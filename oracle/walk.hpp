@@ -25,6 +25,8 @@ struct Candidate {
     /// The case's wake-up event at this boundary: HLT waits for it; or, when HLT under TF was left by its step trap,
     /// it may or may not have been raised.
     enum class Wakes : std::uint8_t { No, Must, May } wakes = Wakes::No;
+    /// An event has entered a task through a gate of the IDT: the boundary before the task's first instruction.
+    bool entered_task = false;
     /// Stack bytes that exception frames have overwritten, save by overlay writes from number `since` on.
     struct Clobbered {
         std::uint64_t begin, end;
@@ -101,6 +103,11 @@ public:
     const char* cannot_deliver(const Candidate& candidate) const;
     /// The same of the way it goes.
     const char* cannot_follow(const Candidate& candidate, const Arrival& arrival) const;
+
+    /// Through the task gate that `arrival` ends in. Null, or why not modelled.
+    const char* enter_task(Candidate& candidate, const Arrival& arrival) const;
+    /// What happens at the boundary before the first instruction of the task just entered: nothing but the switch.
+    guest::Effect task_entry(const guest::State& state) const;
 
     /// State at the first instruction of the handler that `arrival` ends in.
     guest::State at_handler(const Candidate& candidate, const Arrival& arrival) const;

@@ -69,6 +69,7 @@ private:
     void surroundings();
     void inner_stack();
     void gate();
+    void task_gate();
 
     bool wide() const { return case_.mode == guest::Mode::Long64; }
     bool real() const { return case_.mode == guest::Mode::Real16; }

@@ -76,6 +76,7 @@ void Draft::environment() {
         task.eflags = flags() & ~(rflags::nt | rflags::vm);
         task.trap = random_.percent(40), task.busy = random_.percent(10);
         e.surroundings.task = task;
+        if (random_.percent(weights_.task_gate)) task_gate();
     }
 }
 

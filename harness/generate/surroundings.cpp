@@ -40,11 +40,24 @@ void Draft::gate() {
         case 6: g.type = Gate::Type::Trap; break;
         default: break;  // its DPL
     }
-    // No handler of ours runs behind a task gate of prot32: only its checks are met.
+    // Its checks are met; those that pass are task_gate's.
     if (g.type == Gate::Type::Task && !long_mode(case_.mode))
         g.selector = random_.one_of<std::uint16_t>({layout::kernel_ss, layout::tr});
     if (random_.percent(15)) g.present = false;
     s.gates.push_back(g);
+}
+
+void Draft::task_gate() {
+    Surroundings& s = case_.environment.surroundings;
+    Gate g;
+    // Not #UD: every program ends with it.
+    g.vector.number = random_.one_of<std::uint8_t>({0, 1, 1, 3, 4, 13, 14});
+    if (random_.percent(40)) g.vector.number = static_cast<std::uint8_t>(layout::first_int_vector + random_.below(16));
+    g.type = Gate::Type::Task;
+    g.dpl = 3;
+    g.selector = random_.one_of<std::uint16_t>({layout::task_a, layout::task_b});
+    std::erase_if(s.gates, [&](const Gate& other) { return other.vector == g.vector; });
+    if (s.gates.size() < max_gates) s.gates.push_back(g);
 }
 
 void Draft::inner_stack() {

@@ -85,6 +85,7 @@ struct Weights {
     unsigned popped_tf = 45, popped_rf = 25;
     unsigned surroundings = 16;             ///< of programs: IDT, TSS or stacks differ from the stage's
     unsigned task = 25;                     ///< of programs in prot32: there are tasks to switch to
+    unsigned task_gate = 40;                ///< of those: a vector of the IDT leads to one of them
     unsigned inner_stack = 50;              ///< of those: the stack or the TSS, else gates alone
     unsigned outer_handler = 4;             ///< of gates: to a handler at CPL 3, for which no stack is loaded
     unsigned lost_stack = 2;                ///< of set-reg: the stack pointer, to where no frame can be pushed
