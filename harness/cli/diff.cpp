@@ -24,7 +24,9 @@ Result<BySignature> findings(Store& store, RowId run) {
     for (FindingRow& row : *rows) {
         // The kernel of another version is another subject, and the comparison is across versions.
         const std::string key = row.identity.backend + ' ' + row.signature;
-        by_signature.emplace(key, std::move(row));
+        // What nobody explains speaks for its signature, before known findings that look alike.
+        const auto [at, fresh] = by_signature.try_emplace(key, row);
+        if (!fresh && row.known.empty()) at->second = std::move(row);
     }
     return by_signature;
 }

@@ -103,6 +103,33 @@ CREATE TABLE rule_ops (                       -- of sampled programs: rule decis
     PRIMARY KEY (run_id, rule, op)
 ) WITHOUT ROWID;
 )sql",
+    // 3: several known causes may look alike, and what none of them explains may look like them.
+    R"sql(
+CREATE TABLE divergences_3 (
+    id              INTEGER PRIMARY KEY,
+    run_id          INTEGER NOT NULL REFERENCES runs,
+    case_id         INTEGER NOT NULL REFERENCES cases,
+    subject_id      INTEGER NOT NULL REFERENCES subjects,
+    rule            TEXT NOT NULL,
+    other_rules     TEXT NOT NULL,            -- blank separated
+    signature       TEXT NOT NULL,
+    title           TEXT NOT NULL,
+    expected        TEXT NOT NULL,
+    seen            TEXT NOT NULL,
+    minimal_case_id INTEGER NOT NULL REFERENCES cases,
+    minimal_tape    TEXT NOT NULL,            -- of the minimal case, on a fresh machine
+    case_index      INTEGER NOT NULL,
+    occurrences     INTEGER NOT NULL,
+    first_seen      TEXT NOT NULL,
+    last_seen       TEXT NOT NULL,
+    status          TEXT NOT NULL,            -- "new" or "known"
+    known           TEXT                      -- the entry of corpora/known that accepts it
+);
+INSERT INTO divergences_3 SELECT * FROM divergences;
+DROP TABLE divergences;
+ALTER TABLE divergences_3 RENAME TO divergences;
+CREATE UNIQUE INDEX divergences_cause ON divergences (run_id, subject_id, signature, ifnull(known, ''));
+)sql",
 };
 
 inline constexpr int schema_version = static_cast<int>(migrations.size());

@@ -157,8 +157,8 @@ Result<void> Store::add_result(const ResultRow& row) {
 
 Result<RowId> Store::add_finding(const FindingRow& row) {
     return guarded(*impl_, [&]() -> RowId {
-        impl_->write(  // what nobody explains takes the place of an explained finding of its signature
-            "INSERT OR REPLACE INTO divergences (run_id, case_id, subject_id, rule, other_rules, signature, title, expected, "
+        impl_->write(
+            "INSERT INTO divergences (run_id, case_id, subject_id, rule, other_rules, signature, title, expected, "
             "seen, minimal_case_id, minimal_tape, case_index, occurrences, first_seen, last_seen, status, known) "
             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, " FAULTLINE_NOW ", " FAULTLINE_NOW
             ", CASE WHEN ?14 = '' THEN 'new' ELSE 'known' END, nullif(?14, ''))",

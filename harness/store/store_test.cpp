@@ -105,6 +105,18 @@ TEST_F(StoreFile, OneRowPerRunSubjectAndSignature) {
     EXPECT_EQ(second.error().exit, Exit::Data);
 }
 
+TEST_F(StoreFile, KnownCausesThatLookAlikeAndWhatNobodyExplainsHaveRowsOfTheirOwn) {
+    auto store = Store::open(path(), Store::Access::Create);
+    ASSERT_TRUE(store);
+    FindingRow row = finding_of(*store, "1:x");
+    for (const char* known : {"one-cause", "another-cause", ""}) {
+        row.known = known;
+        EXPECT_TRUE(store->add_finding(row)) << known;
+    }
+    EXPECT_FALSE(store->add_finding(row));
+    EXPECT_EQ(store->findings(row.run)->size(), 3u);
+}
+
 TEST_F(StoreFile, CommittedFindingsSurviveKillAndUncommittedOnesVanish) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
