@@ -178,18 +178,13 @@ void count_use(const Case& subject_case, const Image& image, const Tape& tape, c
     const Walk walk(subject_case, image, tape.features);
     Interrupted here;
     for (const Step& step : trail) {
-        const debug::Outcome outcome = taken(step);
-        const Unseen unseen = unseen_of(step, outcome.response, tape);
-        count_debug(step, outcome.response, unseen, use);
-        // Of the exceptions chapter a kernel shows the vector, mostly, and nothing of the delivery.
-        if (tape.through_kernel) continue;
-        if (step.effect.faults)
-            count_exceptions(exceptions::pre_of(step.state, tape.features), exceptions::raise_of(step.effect),
-                             step.raised.response, use);
-        if (!interrupt(walk, step, outcome, here)) continue;
-        if (const Arrival* way = here.taken(step))
-            for (std::size_t i = 0; i < way->count; ++i)
-                count_exceptions(way->attempts[i].pre, way->attempts[i].stim, way->attempts[i].outcome.response, use);
+        each_question(
+            walk, step, tape, here,
+            [&](const auto&, const auto&, const Response& r) { count_debug(step, r, unseen_of(step, r, tape), use); },
+            [&](const auto& pre, const auto& stim, const auto& r) {
+                // Of the exceptions chapter a kernel shows the vector, mostly, and nothing of the delivery.
+                if (!tape.through_kernel) count_exceptions(pre, stim, r, use);
+            });
     }
 }
 

@@ -72,6 +72,23 @@ TEST(JudgeDelivery, AMisalignedFrameAtCpl3MayBeAnAlignmentCheck) {
     EXPECT_EQ(p.verdict().kind, VerdictKind::Divergence);
 }
 
+/// A misaligned store to a page that is not there may be #AC or #PF (XCP-147). Which one it was, the record says: what
+/// is wrong with its delivery is not laid at the other's absence.
+TEST(JudgeDelivery, OfTwoRightExceptionsTheOneSeenIsJudged) {
+    constexpr std::uint64_t ac = 1 << 18;
+    Program p({"store at=[0x42001] from=rax width=8", "nop"}, [](Environment& e) {
+        e.surroundings.alignment_check = true;
+        e.rflags = base | ac;
+    });
+    p.subject_case.cpl = 3;
+    p.assemble();
+    p.tape.final.rflags |= ac;
+    Record& r = p.record(17, p.at(0), base | ac | rf);
+    EXPECT_PASS(p);
+    r.handler_flags &= ~ac;  // delivery through a gate keeps AC
+    EXPECT_EQ(rule_of(p), "XCP-047");
+}
+
 /// An interrupt gate clears IF, a trap gate keeps it. Intel SDM vol 3, "Flag Usage By Exception- or
 /// Interrupt-Handler Procedure".
 TEST(JudgeDelivery, OnlyATrapGateKeepsIf) {

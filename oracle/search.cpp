@@ -243,8 +243,12 @@ Search::Advance Search::branch_fault(const debug::Pre<Judging>& pre, debug::Stim
         stim.error = outcome.response.error;
         debug::outcomes(pre, stim, outcomes_);
         if (keep_) keep_step(pre, stim, effect, outcome);
+        const std::size_t matched = pending_.size();
+        const std::uint32_t stated = explained_;
         const Advance tried = try_events(effect, outcome, at_end, stuck);
         if (tried != Advance::On) return tried;
+        // Each of several right exceptions may be the one that the record comes near to.
+        if (pending_.size() == matched && explained_ == stated) fail(Misfit::Exception, current_->record);
         if (keep_ && &outcome != raised.end() - 1) trail_.pop_back();
     }
     return continue_with(before, explained_before, stuck);

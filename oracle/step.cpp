@@ -10,6 +10,28 @@ debug::Outcome taken(const Step& step) {
     return right[step.chosen];
 }
 
+debug::Outcome shown(const Walk& walk, const Step& step, const guest::Tape& tape) {
+    debug::Outcome outcome = taken(step);
+    auto& r = outcome.response;
+    if (r.event == event::none || r.held || step.record >= tape.count) return outcome;
+    const guest::Record& record = tape.records[step.record];
+    if (record.vector != r.vector || walk.linear_rip(record) != r.rip) return outcome;
+    const guest::Unseen unseen = tape.through_kernel ? tape.unseen[step.record] : guest::Unseen{};
+    if (outcome.rf_any && !(unseen.rflags & guest::rflags::rf)) r.rf = record.rflags & guest::rflags::rf;
+    if (r.event == event::delivered || r.vector != 1) return outcome;
+    const auto open = outcome.dr6_any & ~unseen.dr6;
+    r.dr6 = (r.dr6 & ~open) | (record.dr6 & open);
+    return outcome;
+}
+
+void settle(const Walk& walk, const guest::Record& record, exceptions::Outcome& outcome) {
+    auto& r = outcome.response;
+    if (outcome.rf_any) r.rf = record.rflags & guest::rflags::rf;
+    if (outcome.rip_any) r.rip = walk.linear_rip(record);
+    if (r.writes_cr2 && record.vector == 14 && record.cr2 >= outcome.cr2_low && record.cr2 <= outcome.cr2_high)
+        r.cr2 = record.cr2;
+}
+
 bool interrupt(const Walk& walk, const Step& step, const debug::Outcome& outcome, Interrupted& out) {
     if (outcome.response.event == event::none) return false;
     out.at = {};
