@@ -67,9 +67,9 @@ Result<Verdict> Collector::classify(const Sighting& sighting, const guest::Case&
             ++summary_.findings[*finding].occurrences;
         } else if (signature.attempts < plan_.keep) {
             ++signature.attempts;
-            auto confirmed = confirm(sighting.subject, look, sighting.index, kase);
+            auto confirmed = confirm(sighting.subject, look, sighting.index, kase, signature);
             if (!confirmed) return tl::unexpected(confirmed.error());
-            if ((finding = *confirmed)) signature.findings.push_back(*finding);
+            finding = *confirmed;
         }
         if (!finding) continue;
         if (summary_.findings[*finding].known.empty())
@@ -105,7 +105,7 @@ Result<Machine*> Collector::machine(std::size_t subject) {
 }
 
 Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const Appearance& seen, std::uint64_t index,
-                                                      const guest::Case& kase) {
+                                                      const guest::Case& kase, Signature& like) {
     const std::string& signature = seen.signature;
     auto made = machine(subject);
     if (!made) return tl::unexpected(made.error());
@@ -141,6 +141,11 @@ Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const
     row.minimal = case_row(minimal);
     const oracle::Divergence& divergence = *look.find(signature);
     if (row.known.empty()) row.known = known_id(appearance(divergence, minimal, machine), row.minimal.text);
+    for (const std::size_t earlier : like.findings)
+        if (summary_.findings[earlier].known == row.known) {  // another face of the same cause
+            ++summary_.findings[earlier].occurrences;
+            return std::optional(earlier);
+        }
     row.rule = divergence.rule;
     row.other_rules = fmt::format("{}", fmt::join(divergence.other_rules, " "));
     row.title = divergence.title;
@@ -163,6 +168,7 @@ Result<std::optional<std::size_t>> Collector::confirm(std::size_t subject, const
         row.id = *id;
         if (auto committed = plan_.store->commit(); !committed) return tl::unexpected(committed.error());
     }
+    like.findings.push_back(summary_.findings.size());
     summary_.findings.push_back(row);
     if (plan_.on_finding) plan_.on_finding(row);
     return std::optional(summary_.findings.size() - 1);

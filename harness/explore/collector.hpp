@@ -49,7 +49,7 @@ private:
     /// The finding that tells of this divergence already, if one does.
     std::optional<std::size_t> told(const Signature& signature, const Appearance& look, const guest::Case& kase) const;
     Result<std::optional<std::size_t>> confirm(std::size_t subject, const Appearance& seen, std::uint64_t index,
-                                               const guest::Case& kase);
+                                               const guest::Case& kase, Signature& like);
     Result<void> keep(const Sighting& sighting, Verdict verdict, const guest::Case& kase);
     Result<Machine*> machine(std::size_t subject);
 
