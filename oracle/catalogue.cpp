@@ -63,6 +63,7 @@ std::string_view beyond_reach(std::string_view id) {
         {"XCP-068", "the GDT of the stage has no TSS that is not present"},
         {"XCP-184",
          "whatever loads RIP holds it against CS's limit first (XCP-145), and the program lies far below it"},
+        {"XCP-228", "data breakpoints on the IDT, the TSS and frames are kept out of programs: no manual binds them"},
         {"XCP-251",
          "the frame wraps to the top of a segment that never moves, outside the program's pages: not followed"},
     };

@@ -4,6 +4,7 @@
 
 #include "harness/cli/cli.hpp"
 #include "harness/cli/output.hpp"
+#include "harness/cli/witness.hpp"
 #include "oracle/proof/proof.hpp"
 
 namespace faultline::harness::cli {
@@ -14,7 +15,8 @@ using oracle::proof::Claim;
 struct Options {
     std::vector<std::string> chapters;
     oracle::proof::Options proof;
-    bool models = false, json = false;
+    bool models = false, json = false, witness = false;
+    std::string out = FAULTLINE_CORPORA_DIR "/conformance/witness";
 };
 
 Json to_json(const oracle::proof::Result& r, bool models) {
@@ -62,6 +64,7 @@ Result<Exit> prove(const Options& o) {
             for (const auto& c : chapters) known += fmt::format("{}{}", known.empty() ? "" : ", ", c.name);
             return fail(Exit::Usage, fmt::format("there is no chapter '{}' to prove (there is: {})", name, known));
         }
+    if (o.witness) return write_witnesses({o.chapters, o.out, o.proof.jobs > 1, o.json});
     Json results = Json::array();
     bool all = true;
     for (const auto& chapter : chapters) {
@@ -87,6 +90,12 @@ void add_prove(CLI::App& app, Chosen& chosen) {
     command->add_option("CHAPTER", o->chapters, "Chapters to prove (default: all)")->type_name("");
     command->add_flag("--models", o->models,
                       "Print what is proved about, and for each rule a case that it decides alone");
+    CLI::Option* witness =
+        command->add_flag("--witness", o->witness,
+                          "Instead, write for each rule a small program that would fail if the rule were broken");
+    command->add_option("--out", o->out, "Folder for the witnesses (default: corpora/conformance/witness)")
+        ->needs(witness)
+        ->type_name("DIR");
     command->add_option("--jobs", o->proof.jobs, "Solvers side by side (default: 2)")
         ->check(CLI::Range(1u, 64u))
         ->type_name("J");

@@ -43,6 +43,7 @@ TEST(Corpus, EveryConformanceCaseGivesItsHandWrittenTape) {
     const auto backend = make_engine_backend();
     std::size_t compared = 0;
     for_each_corpus_case("conformance", [&](const std::string& name, const guest::CaseFile& file) {
+        if (!file.expectation) return;  // a witness: its verdict is the oracle's
         for (const auto& line : corpus_mismatches(*backend, file)) ADD_FAILURE() << name << ": " << line;
         ++compared;
     });

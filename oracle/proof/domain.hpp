@@ -14,31 +14,25 @@ namespace faultline::oracle::proof {
 
 class Bits;
 
-/// A truth.
+/// A truth. Its operators stand in domain.cpp, copying and all: rules are thousands of them, and inlined they take
+/// compilers minutes and gigabytes.
 class Bool {
 public:
-    Bool(bool value = false) : value_(value) {}  // NOLINT: constants are written plainly
-    explicit Bool(const z3::expr& term) : term_(term) {
-        if (term.is_true() || term.is_false()) *this = Bool(term.is_true());
-    }
+    Bool(bool value = false);  // NOLINT: constants are written plainly
+    explicit Bool(const z3::expr& term);
+    Bool(const Bool&);
+    Bool& operator=(const Bool&);
+    ~Bool();
 
     bool constant() const { return !term_; }
     bool is(bool value) const { return !term_ && value_ == value; }
-    z3::expr term(z3::context& solver) const { return term_ ? *term_ : solver.bool_val(value_); }
+    z3::expr term(z3::context& solver) const;
 
-    friend Bool operator!(const Bool& a) { return a.term_ ? Bool(!*a.term_) : Bool(!a.value_); }
-    friend Bool operator&&(const Bool& a, const Bool& b) {
-        if (a.constant()) return a.value_ ? b : a;
-        if (b.constant()) return b.value_ ? a : b;
-        return Bool(*a.term_ && *b.term_);
-    }
-    friend Bool operator||(const Bool& a, const Bool& b) { return !(!a && !b); }
-    friend Bool operator==(const Bool& a, const Bool& b) {
-        if (a.constant()) return a.value_ ? b : !b;
-        if (b.constant()) return b.value_ ? a : !a;
-        return Bool(*a.term_ == *b.term_);
-    }
-    friend Bool operator!=(const Bool& a, const Bool& b) { return !(a == b); }
+    friend Bool operator!(const Bool& a);
+    friend Bool operator&&(const Bool& a, const Bool& b);
+    friend Bool operator||(const Bool& a, const Bool& b);
+    friend Bool operator==(const Bool& a, const Bool& b);
+    friend Bool operator!=(const Bool& a, const Bool& b);
 
 private:
     friend Bits ite(const Bool&, const Bits&, const Bits&);
@@ -49,69 +43,37 @@ private:
 /// A 64-bit vector.
 class Bits {
 public:
-    Bits(std::uint64_t value = 0) : value_(value) {}  // NOLINT: constants are written plainly
-    explicit Bits(const z3::expr& term) : term_(term) {}
+    Bits(std::uint64_t value = 0);  // NOLINT: constants are written plainly
+    explicit Bits(const z3::expr& term);
+    Bits(const Bits&);
+    Bits& operator=(const Bits&);
+    ~Bits();
 
     bool constant() const { return !term_; }
     bool is(std::uint64_t value) const { return !term_ && value_ == value; }
-    z3::expr term(z3::context& solver) const { return term_ ? *term_ : solver.bv_val(value_, 64); }
+    z3::expr term(z3::context& solver) const;
 
-    friend Bits operator~(const Bits& a) { return a.term_ ? Bits(~*a.term_) : Bits(~a.value_); }
-    friend Bits operator&(const Bits& a, const Bits& b) {
-        if (a.is(0) || b.is(0)) return 0;
-        if (a.is(~0ull)) return b;
-        if (b.is(~0ull)) return a;
-        return combine(a, b, [](auto x, auto y) { return x & y; });
-    }
-    friend Bits operator|(const Bits& a, const Bits& b) {
-        if (a.is(0)) return b;
-        if (b.is(0)) return a;
-        return combine(a, b, [](auto x, auto y) { return x | y; });
-    }
-    friend Bits operator^(const Bits& a, const Bits& b) {
-        return combine(a, b, [](auto x, auto y) { return x ^ y; });
-    }
-    friend Bits operator+(const Bits& a, const Bits& b) {
-        return combine(a, b, [](auto x, auto y) { return x + y; });
-    }
-    friend Bits operator-(const Bits& a, const Bits& b) {
-        return combine(a, b, [](auto x, auto y) { return x - y; });
-    }
+    friend Bits operator~(const Bits& a);
+    friend Bits operator&(const Bits& a, const Bits& b);
+    friend Bits operator|(const Bits& a, const Bits& b);
+    friend Bits operator^(const Bits& a, const Bits& b);
+    friend Bits operator+(const Bits& a, const Bits& b);
+    friend Bits operator-(const Bits& a, const Bits& b);
     /// By less than 64.
-    friend Bits operator<<(const Bits& a, unsigned by) {
-        return a.term_ ? Bits(z3::shl(*a.term_, static_cast<int>(by))) : Bits(a.value_ << by);
-    }
-    friend Bits operator>>(const Bits& a, unsigned by) {
-        return a.term_ ? Bits(z3::lshr(*a.term_, static_cast<int>(by))) : Bits(a.value_ >> by);
-    }
-    Bits& operator|=(const Bits& b) { return *this = *this | b; }
-    Bits& operator&=(const Bits& b) { return *this = *this & b; }
+    friend Bits operator<<(const Bits& a, unsigned by);
+    friend Bits operator>>(const Bits& a, unsigned by);
+    Bits& operator|=(const Bits& b);
+    Bits& operator&=(const Bits& b);
 
-    friend Bool operator==(const Bits& a, const Bits& b) {
-        if (a.constant() && b.constant()) return a.value_ == b.value_;
-        z3::context& solver = (a.term_ ? a : b).term_->ctx();
-        return Bool(a.term(solver) == b.term(solver));
-    }
-    friend Bool operator!=(const Bits& a, const Bits& b) { return !(a == b); }
-    friend Bool operator<(const Bits& a, const Bits& b) { return !ule(b, a); }
-    friend Bool ule(const Bits& a, const Bits& b) {
-        if (a.constant() && b.constant()) return a.value_ <= b.value_;
-        z3::context& solver = (a.term_ ? a : b).term_->ctx();
-        return Bool(z3::ule(a.term(solver), b.term(solver)));
-    }
-    friend Bits ite(const Bool& condition, const Bits& yes, const Bits& no) {
-        if (condition.constant()) return condition.is(true) ? yes : no;
-        z3::context& solver = condition.term_->ctx();
-        return Bits(z3::ite(condition.term(solver), yes.term(solver), no.term(solver)));
-    }
+    friend Bool operator==(const Bits& a, const Bits& b);
+    friend Bool operator!=(const Bits& a, const Bits& b);
+    friend Bool operator<(const Bits& a, const Bits& b);
+    friend Bool ule(const Bits& a, const Bits& b);
+    friend Bits ite(const Bool& condition, const Bits& yes, const Bits& no);
 
 private:
     template <class F>
-    static Bits combine(const Bits& a, const Bits& b, F f) {
-        if (a.constant() && b.constant()) return f(a.value_, b.value_);
-        z3::context& solver = (a.term_ ? a : b).term_->ctx();
-        return Bits(f(a.term(solver), b.term(solver)));
-    }
+    static Bits combine(const Bits& a, const Bits& b, F f);
 
     std::uint64_t value_ = 0;
     std::optional<z3::expr> term_;

@@ -12,51 +12,13 @@
 #include <thread>
 #include <utility>
 
-#include "oracle/permits.hpp"
+#include "oracle/proof/forms.hpp"
 #include "oracle/proof/paths.hpp"
 #include "oracle/proof/proof.hpp"
 #include "oracle/proof/records.hpp"
 #include "oracle/proof/solve.hpp"
 
 namespace faultline::oracle::proof {
-
-/// The forms of a chapter, over either domain.
-template <class Formal>
-struct Forms {
-    template <class F>
-    static void each_rule(F&& f) {
-        boost::hana::for_each(Formal::rules, [&](auto type) { f(type); });
-    }
-    /// Rules that constrain.
-    template <class F>
-    static void each_constraint(F&& f) {
-        each_rule([&](auto type) {
-            if constexpr (decltype(type)::type::info.kind != RuleKind::Free) f(type);
-        });
-    }
-    template <class F>
-    static void each_invariant(F&& f) {
-        boost::hana::for_each(Formal::invariants, [&](auto type) { f(type); });
-    }
-    static std::size_t alternative(std::string_view id) {
-        return std::find(Formal::alternatives.begin(), Formal::alternatives.end(), id) - Formal::alternatives.begin();
-    }
-    template <class Rule, class D>
-    static typename D::Bool permits(const auto& pre, const auto& stim, const auto& r, const typename D::Bits& without) {
-        return oracle::permits<Rule, D>(Formal::rules, pre, stim, r, [&](auto free) {
-            return without != static_cast<std::uint64_t>(alternative(decltype(free)::type::info.id));
-        });
-    }
-    /// Normalised, and every rule permits it.
-    template <class D>
-    static typename D::Bool permitted(const auto& pre, const auto& stim, const auto& r,
-                                      const typename D::Bits& without) {
-        typename D::Bool all = Formal::template normalised<D>(stim, r);
-        each_constraint(
-            [&](auto type) { all = all && permits<typename decltype(type)::type, D>(pre, stim, r, without); });
-        return all;
-    }
-};
 
 /// A state, a stimulus and a response as plain values, and what each form says about them.
 template <class Formal>

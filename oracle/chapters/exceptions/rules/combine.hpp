@@ -272,19 +272,19 @@ struct Xcp235 : RuleBase {
 
 struct Xcp222 : RuleBase {
     static constexpr RuleInfo info =
-        free("XCP-222", "Outside Intel, the image of a fault met by a delivery may hold the RF of the event",
+        free("XCP-222", "Outside Intel, the image of a fault met by a delivery may have RF clear where the event's is",
              APM2 "RFLAGS Register, Resume Flag (RF) Bit (\"normally\" set)", {}, RuleVendor::Amd);
     using excepts = Excepts<Xcp235>;
     FAULTLINE_APPLIES { return delivering(stim) && !pre.intel; }
-    FAULTLINE_ALLOWS { return is(r, result::serial) && r.rf == stim.rf; }
+    FAULTLINE_ALLOWS { return is(r, result::serial) && !stim.rf && !r.rf; }
 };
 
 struct Xcp008 : RuleBase {
-    static constexpr RuleInfo info = free("XCP-008", "RF in #DF's image may be anything",
+    static constexpr RuleInfo info = free("XCP-008", "RF in #DF's image may be 0",
                                           SDM3_INT "Double Fault Exception (#DF) (program state undefined)");
     using excepts = Excepts<Xcp235>;
     FAULTLINE_APPLIES { return delivering(stim); }
-    FAULTLINE_ALLOWS { return is(r, result::double_fault); }
+    FAULTLINE_ALLOWS { return is(r, result::double_fault) && !r.rf; }
 };
 
 struct Xcp010 : RuleBase {

@@ -325,7 +325,7 @@ struct Xcp158 : RuleBase {
     using excepts = Excepts<Xcp176>;
     FAULTLINE_APPLIES { return raising(stim); }
     FAULTLINE_ALLOWS {
-        return raises(r, vec::pf) && r.writes_cr2 && ule(stim.address, r.cr2) && ule(r.cr2, stim.address + stim.span);
+        return raises(r, vec::pf) && r.writes_cr2 && !ule(r.cr2, stim.address) && ule(r.cr2, stim.address + stim.span);
     }
 };
 
