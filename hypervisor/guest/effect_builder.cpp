@@ -267,6 +267,17 @@ std::uint64_t EffectBuilder::stack_pointer(unsigned slots_above) {
 }
 
 Known EffectBuilder::stack(unsigned index) { return read({stack_pointer(index), Space::Stack}, slot()); }
+void EffectBuilder::frame_in_any_order(unsigned slots) {
+    Fault& f = effect_.fault;
+    if (!effect_.faults || !f.page) return;
+    const auto top = state().reg(Gpr::Rsp) & mask_of(slot().bytes);  // known: the slots have been looked for
+    const auto first = linear({top, Space::Stack}), last = first + slots * slot().bytes - 1;
+    if (page_of(first) != page_of(last)) {
+        effect_.faults = false;
+        return unmodelled("a far return's frame cannot be read: which slot is read first is not stated");
+    }
+    f.span = static_cast<std::uint8_t>(last - f.address);
+}
 Known EffectBuilder::stack_at(std::uint64_t offset) {
     return read({offset & mask_of(slot().bytes), Space::Stack}, slot());
 }

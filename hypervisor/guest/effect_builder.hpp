@@ -77,6 +77,9 @@ public:
 
     // --- the stack, in slots. The stack pointer is the one after this op's pushes.
     Known stack(unsigned index = 0);
+    /// The slots just read are the first of a frame of `slots` whose order of reading is not stated: a #PF may show
+    /// any.
+    void frame_in_any_order(unsigned slots);
     void push(Known value);
     /// What far calls push: the upper bytes of the slot are undefined.
     void push_selector(std::uint16_t selector);

@@ -414,6 +414,20 @@ TEST_F(ModeEffectTest, AJumpToATaskLeavesNoWayBack) {
     expect_fault(effect(ops::Iret{}), 10, 0);
 }
 
+/// SDM vol 2, "RET" and "IRET", do not say which slot's page fault comes first; processors read CS or the flags first.
+TEST_F(ModeEffectTest, APageFaultOfAFarReturnMayShowAnySlot) {
+    in(Mode::Long64, 3);
+    const auto span = [this](const Op& op, std::uint64_t rsp) {
+        state.gpr[static_cast<std::size_t>(Gpr::Rsp)] = rsp;
+        const auto e = effect(op);
+        return e.unmodelled ? -1 : e.faults ? int{e.fault.span} : -2;
+    };
+    EXPECT_EQ(span(ops::FarRet{}, layout::hole), 15);
+    EXPECT_EQ(span(ops::Iret{}, layout::hole), 39);
+    EXPECT_EQ(span(ops::Ret{}, layout::hole), 7);
+    EXPECT_EQ(span(ops::FarRet{}, layout::hole - 8), -1) << "two pages";
+}
+
 TEST_F(ModeEffectTest, TaskSelectorsAreChecked) {
     in(Mode::Prot32, 3);
     surroundings.task = Task{};

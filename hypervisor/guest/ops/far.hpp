@@ -111,8 +111,10 @@ inline std::uint64_t return_far(EffectBuilder& e, bool has_flags, bool always_st
     const auto rip = e.need(e.stack(0), unknown_frame);
     const auto cs = static_cast<std::uint16_t>(e.need(e.stack(1), unknown_frame));
     const auto flags = has_flags ? e.need(e.stack(2), unknown_frame) : 0;
-    if (e.mode() == Mode::Prot32 && state.cpl == 0 && flags & rflags::vm) e.unmodelled("IRET to virtual-8086 mode");
     const unsigned frame = has_flags ? 3 : 2, cpl = cs & 3u;
+    // SDM vol 2, "RET" and "IRET", pop one after the other; processors read CS or the flags first.
+    e.frame_in_any_order(always_stack ? frame + 2 : frame);
+    if (e.mode() == Mode::Prot32 && state.cpl == 0 && flags & rflags::vm) e.unmodelled("IRET to virtual-8086 mode");
     const bool pops_stack = always_stack || cpl > state.cpl;
     Known rsp, ss{state.ss};
     const auto pop_stack = [&] {

@@ -320,7 +320,8 @@ struct Xcp176 : RuleBase {
 
 struct Xcp158 : RuleBase {
     static constexpr RuleInfo info = free(
-        "XCP-158", "CR2 may hold the address of any further byte of the access in that page",
+        "XCP-158",
+        "CR2 may hold the address of any further byte of the access, or of a far return's frame, in that page",
         SDM3_INT "Page-Fault Exception (#PF) (the address \"that generated the exception\", which byte is not said)");
     using excepts = Excepts<Xcp176>;
     FAULTLINE_APPLIES { return raising(stim); }
