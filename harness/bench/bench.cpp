@@ -97,6 +97,7 @@ bool loads_dr(const guest::Op& op) { return std::holds_alternative<guest::ops::M
 Generator peers_generator() {
     Weights weights;
     weights.surroundings = weights.alignment_check = 0;
+    weights.themes = {};  // some have weights of their own for these
     return Generator(weights, {.modes = {true, false, false, false}});
 }
 
