@@ -130,12 +130,7 @@ bool Search::effect_at(const Candidate& c, Effect& effect, bool& at_end) {
         if (effect.unmodelled) why_ = effect.why;
         return !effect.unmodelled;
     }
-    effect = {};
-    effect.next = s.rip;
-    effect.rflags = s.rflags & ~rflags::rf;
-    effect.rflags_known = s.rflags_known;
-    effect.cpl = s.cpl, effect.cs = s.cs, effect.ss = s.ss;
-    effect.debugctl = s.debugctl, effect.cr0 = s.cr0, effect.cr4 = s.cr4, effect.tr = s.tr;
+    effect = no_effect(s, s.rip);
     if (at_end) {  // UD2
         effect.faults = true;
         effect.fault.cause = Cause::InvalidOpcode;

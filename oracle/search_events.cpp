@@ -24,21 +24,8 @@ bool leaves_trap_for_handler(const debug::Response<Judging>& r) {
 bool Search::shows_more(const Expected& e) {
     if (trial_->record < tape_->count) return true;
     if (!forecasting_) return false;
-    own_tape_.records[own_tape_.count++] = {.vector = e.vector,
-                                            .error = e.error,
-                                            .rip = e.rip,
-                                            .cs = e.cs,
-                                            .rflags = e.rflags,
-                                            .rsp = e.rsp,
-                                            .ss = e.ss,
-                                            .cr2 = e.cr2,
-                                            .rcx = e.rcx,
-                                            .dr6 = e.dr6,
-                                            .dr7 = e.dr7,
-                                            .handler_flags = e.handler_flags,
-                                            .handler_ss = e.handler_ss,
-                                            .frame = e.frame,
-                                            .complete = 1};
+    Record& record = own_tape_.records[own_tape_.count++];
+    for (const Expected::Field& field : e.fields()) record.*field.member = field.value;
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
+#include "hypervisor/guest/tape_text.hpp"
 #include "hypervisor/guest/task.hpp"
 
 namespace faultline::oracle {
@@ -81,9 +82,7 @@ bool fits(const Expected& e, const Record& r) {
     return std::all_of(fields.begin(), fields.end(), [&](const Expected::Field& field) { return field.fits(r); });
 }
 
-std::uint64_t Walk::linear_rip(const Record& record) const {
-    return image_.mode == Mode::Real16 ? (record.cs << 4) + record.rip : record.rip;
-}
+std::uint64_t Walk::linear_rip(const Record& record) const { return guest::linear_rip(record, image_); }
 
 Record fill_in(const Tape& tape, std::uint32_t index, const Expected& e) {
     Record r = tape.records[index];
@@ -285,13 +284,10 @@ const char* Walk::enter_task(Candidate& c, const Arrival& arrival) const {
 }
 
 Effect Walk::task_entry(const State& s) const {
-    Effect e;
+    Effect e = no_effect(s, s.rip);
     e.kind = Kind::TaskSwitch;
-    e.next = s.rip;
     e.branch = true;
-    e.rflags = s.rflags, e.rflags_known = s.rflags_known;
-    e.cpl = s.cpl, e.cs = s.cs, e.ss = s.ss, e.tr = s.tr;
-    e.debugctl = s.debugctl, e.cr0 = s.cr0, e.cr4 = s.cr4;
+    e.rflags = s.rflags, e.rflags_known = s.rflags_known;  // RF, too, comes from the TSS
     e.task_trap = task_traps(environment_.surroundings, s.tr);
     return e;
 }

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "hypervisor/guest/op.hpp"
+#include "hypervisor/guest/tape_text.hpp"
 
 namespace faultline::harness {
 namespace {
@@ -194,18 +195,16 @@ const Known* find_known(const std::vector<Known>& all, const guest::Subject& see
 
 std::string at_op(const guest::Case& kase, const guest::Image& image, const guest::Tape& tape,
                   std::size_t record_index) {
-    std::uint64_t rip = tape.stop_rip;
-    if (record_index < tape.count) {
-        const guest::Record& record = tape.records[record_index];
-        rip = record.rip + (image.mode == guest::Mode::Real16 ? record.cs << 4 : 0);
-    }
+    const std::uint64_t rip =
+        record_index < tape.count ? guest::linear_rip(tape.records[record_index], image) : tape.stop_rip;
     for (std::size_t i = 0; i < image.op_count; ++i)
         if (rip == image.op_address(i)) return guest::to_text(kase.ops[i]);
     const guest::StageSymbols& stage = image.stage->symbols;
     if (rip == image.end_address()) return "end";
     if (rip == stage.syscall_entry) return "syscall entry";
-    for (unsigned vector = 0; vector < 256; ++vector)
-        if (rip == stage.stubs + guest::stub_stride * vector) return fmt::format("handler {}", vector);
+    const std::uint64_t into_stubs = rip - stage.stubs;
+    if (into_stubs < 256 * guest::stub_stride && into_stubs % guest::stub_stride == 0)
+        return fmt::format("handler {}", into_stubs / guest::stub_stride);
     return "";
 }
 

@@ -13,7 +13,6 @@
 namespace faultline::engine {
 namespace {
 
-using guest::ExitCode;
 using guest::Outcome;
 namespace layout = guest::layout;
 
@@ -152,14 +151,7 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
 std::optional<Outcome> EngineBackend::answer_stop(const guest::StageSymbols& symbols) const {
     const std::uint64_t rip = machine_->code_address(machine_->cpu.rip);
     if (rip < symbols.text_begin || rip > symbols.text_end) return std::nullopt;
-    switch (static_cast<ExitCode>(machine_->cpu.r[rax] & 0xFF)) {
-        case ExitCode::Completed:
-        case ExitCode::Identified: return Outcome::Completed;
-        case ExitCode::WildRip: return Outcome::WildRip;
-        case ExitCode::TapeOverflow: return Outcome::TapeOverflow;
-        case ExitCode::DoubleFault: return Outcome::DoubleFault;
-    }
-    return std::nullopt;
+    return guest::outcome_of(static_cast<guest::ExitCode>(machine_->cpu.r[rax] & 0xFF));
 }
 
 std::string EngineBackend::describe_unimplemented() {

@@ -135,4 +135,8 @@ struct Effect {
     bool task_nested = false;  ///< TaskSwitch: by CALL. The registers after are those of after_task_switch (task.hpp)
 };
 
+/// What an instruction leaves that comes to its end at `next` and does nothing: RF alone is cleared, as every
+/// instruction does that does not load it. AMD APM vol 2, "RFLAGS Register", "Resume Flag".
+Effect no_effect(const State& state, std::uint64_t next);
+
 }  // namespace faultline::guest

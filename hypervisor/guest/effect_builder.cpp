@@ -56,20 +56,19 @@ std::uint64_t stepped(const State& state, std::uint64_t pointer, Width width) {
     return state.rflags & rflags::df ? pointer - width.bytes : pointer + width.bytes;
 }
 
-EffectBuilder::EffectBuilder(const EffectContext& context, Kind kind) : context_(context) {
-    const auto& state = context.state;
+Effect no_effect(const State& state, std::uint64_t next) {
+    Effect e;
+    e.next = next;
+    e.rflags = state.rflags & ~rflags::rf;
+    e.rflags_known = state.rflags_known | rflags::rf;
+    e.cpl = state.cpl, e.cs = state.cs, e.ss = state.ss;
+    e.debugctl = state.debugctl, e.cr0 = state.cr0, e.cr4 = state.cr4, e.tr = state.tr;
+    return e;
+}
+
+EffectBuilder::EffectBuilder(const EffectContext& context, Kind kind)
+    : context_(context), effect_(no_effect(context.state, context.fallthrough)) {
     effect_.kind = kind;
-    effect_.next = context.fallthrough;
-    // RF is cleared by every instruction that does not load it. AMD APM vol 2, "RFLAGS Register", "Resume Flag".
-    effect_.rflags = state.rflags & ~rflags::rf;
-    effect_.rflags_known = state.rflags_known | rflags::rf;
-    effect_.cpl = state.cpl;
-    effect_.cs = state.cs;
-    effect_.ss = state.ss;
-    effect_.debugctl = state.debugctl;
-    effect_.cr0 = state.cr0;
-    effect_.cr4 = state.cr4;
-    effect_.tr = state.tr;
 }
 
 const Surroundings& EffectBuilder::surroundings() const {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -31,6 +32,17 @@ enum class Outcome : std::uint8_t {
 
 /// What the guest's exit protocol puts in AL before OUT exit_port.
 enum class ExitCode : std::uint8_t { Completed = 1, WildRip = 2, TapeOverflow = 3, DoubleFault = 4, Identified = 5 };
+/// None: a byte that the protocol does not know.
+constexpr std::optional<Outcome> outcome_of(ExitCode code) {
+    switch (code) {
+        case ExitCode::Completed:
+        case ExitCode::Identified: return Outcome::Completed;
+        case ExitCode::WildRip: return Outcome::WildRip;
+        case ExitCode::TapeOverflow: return Outcome::TapeOverflow;
+        case ExitCode::DoubleFault: return Outcome::DoubleFault;
+    }
+    return std::nullopt;
+}
 
 inline constexpr std::uint32_t tape_capacity = 64;
 /// Fill of a record field that the stub has not written (DR6/DR7 for anything but #DB, CR2 for anything
@@ -114,8 +126,8 @@ struct Tape {
     std::string detail;          ///< the subject's own words (suberror, errno), for people
 
     /// Not written by the stage's stubs but from what another kernel shows: `unseen` holds for `records`; what only a
-    /// handler of our own can see (its flags, SS and frame, an event on its first instruction) is not there, nor are the
-    /// debug registers, DEBUGCTL and CR4 of `final`.
+    /// handler of our own can see (its flags, SS and frame, an event on its first instruction) is not there, nor are
+    /// the debug registers, DEBUGCTL and CR4 of `final`.
     bool through_kernel = false;
     std::array<Unseen, tape_capacity> unseen;
     /// Not empty: why this subject cannot run this image. Then nothing else is meaningful, and the case is skipped.

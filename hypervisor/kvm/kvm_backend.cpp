@@ -20,7 +20,6 @@
 namespace faultline::kvm {
 namespace {
 
-using guest::ExitCode;
 using guest::Outcome;
 namespace layout = guest::layout;
 
@@ -266,14 +265,7 @@ KvmBackend::Answer KvmBackend::answer_io() {
     const Machine& machine = *guest_->machine;
     if (exit.io.port != layout::exit_port || !in_stage_text(machine.cs_base() + machine.registers().rip))
         return std::nullopt;
-    switch (static_cast<ExitCode>(*data)) {
-        case ExitCode::Completed:
-        case ExitCode::Identified: return Outcome::Completed;
-        case ExitCode::WildRip: return Outcome::WildRip;
-        case ExitCode::TapeOverflow: return Outcome::TapeOverflow;
-        case ExitCode::DoubleFault: return Outcome::DoubleFault;
-    }
-    return std::nullopt;
+    return guest::outcome_of(static_cast<guest::ExitCode>(*data));
 }
 
 KvmBackend::Answer KvmBackend::answer_halt(guest::Wake wake) {
