@@ -50,7 +50,10 @@ const RuleInfo* find_rule(std::string_view id) {
     return nullptr;
 }
 
-std::string_view beyond_reach(std::string_view id) {
+std::string_view beyond_reach(const RuleInfo& info, RuleVendor machines) {
+    if (is_corollary(info.id)) return "a corollary: other rules imply it";
+    if (info.vendor == RuleVendor::Intel && machines == RuleVendor::Amd)
+        return "Intel only, and the subject is an AMD machine";
     constexpr std::string_view by_the_op = "an op meets the check itself, before anything is delivered (XCP-182)";
     constexpr std::string_view by_the_judge = "the judge's own, about whole runs";
     constexpr std::pair<std::string_view, std::string_view> reasons[] = {
@@ -68,7 +71,7 @@ std::string_view beyond_reach(std::string_view id) {
          "the frame wraps to the top of a segment that never moves, outside the program's pages: not followed"},
     };
     for (const auto& [rule, why] : reasons)
-        if (rule == id) return why;
+        if (rule == info.id) return why;
     return {};
 }
 

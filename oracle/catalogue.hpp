@@ -30,7 +30,7 @@ const RuleInfo* find_rule(std::string_view id);
 std::vector<std::string_view> excepted_with(std::string_view id);
 /// Whether other rules imply it.
 bool is_corollary(std::string_view id);
-/// Why no program of world bare can make the rule decisive; empty when one may.
-std::string_view beyond_reach(std::string_view id);
+/// Why no program of world bare can make the rule decisive on machines of one vendor, or of both; empty when one may.
+std::string_view beyond_reach(const RuleInfo& rule, RuleVendor machines);
 
 }  // namespace faultline::oracle

@@ -36,6 +36,16 @@ struct RulePerRegister : RuleBase {
     static constexpr unsigned instances = 4;
 };
 
+/// Writes the identity of a chapter's rules of one kind.
+struct RuleMaker {
+    std::string_view chapter;
+    RuleKind kind;
+    constexpr RuleInfo operator()(std::string_view id, std::string_view statement, std::string_view citation,
+                                  std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) const {
+        return {id, chapter, statement, vendor, kind, citation, seed};
+    }
+};
+
 /// An invariant is a type, too: `info` and `holds`. It says what is true of every response that the rules permit, so
 /// it constrains nothing: it is proved, never judged by.
 struct InvariantInfo {

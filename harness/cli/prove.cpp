@@ -4,6 +4,7 @@
 
 #include "harness/cli/cli.hpp"
 #include "harness/cli/output.hpp"
+#include "harness/cli/session.hpp"
 #include "harness/cli/witness.hpp"
 #include "oracle/proof/proof.hpp"
 
@@ -71,6 +72,7 @@ Result<Exit> prove(const Options& o) {
         if (!o.chapters.empty() && std::find(o.chapters.begin(), o.chapters.end(), chapter.name) == o.chapters.end())
             continue;
         const oracle::proof::Result result = chapter.prove(o.proof);
+        clear_progress_line();
         all = all && result.holds();
         if (o.json)
             results.push_back(to_json(result, o.models));
@@ -100,7 +102,7 @@ void add_prove(CLI::App& app, Chosen& chosen) {
         ->check(CLI::Range(1u, 64u))
         ->type_name("J");
     add_format(*command, o->json);
-    o->proof.progress = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
+    o->proof.progress = status_line();
     command->callback([o, &chosen] { chosen.action = [o] { return prove(*o); }; });
 }
 

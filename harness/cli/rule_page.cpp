@@ -70,13 +70,11 @@ Result<std::vector<std::string>> cases_about(std::string_view id) {
 
 /// Why no run of the database has found the rule decisive.
 std::string_view reason(const oracle::RuleInfo& rule, const std::vector<Use>& used) {
-    if (oracle::is_corollary(rule.id)) return "a corollary: other rules imply it";
     const bool applied = std::ranges::any_of(used, [](const Use& use) { return use.applied > 0; });
-    const auto backend_of = [](const Use& use) { return use.subject.backend; };
     const bool engine_only =
-        std::ranges::all_of(used, [&](const Use& use) { return backend_of(use).starts_with("engine"); });
-    if (rule.vendor == oracle::RuleVendor::Intel && engine_only) return "Intel only, and the subject is an AMD machine";
-    if (const auto why = oracle::beyond_reach(rule.id); !why.empty()) return why;
+        std::ranges::all_of(used, [](const Use& use) { return use.subject.backend.starts_with("engine"); });
+    const auto machines = engine_only ? oracle::RuleVendor::Amd : oracle::RuleVendor::Both;
+    if (const auto why = oracle::beyond_reach(rule, machines); !why.empty()) return why;
     if (applied && rule.kind == oracle::RuleKind::Free) return "the subject never took the alternative";
     return applied ? "applied, but other rules decided as well" : "no program met it";
 }

@@ -89,6 +89,14 @@ std::function<void(std::size_t, std::size_t)> count_line(std::string things, std
     };
 }
 
+std::function<void(const std::string&)> status_line() {
+    if (!on_terminal()) return {};
+    return [](const std::string& status) {
+        fmt::print(stderr, "\r\x1b[K{}", status);
+        std::fflush(stderr);
+    };
+}
+
 void clear_progress_line() {
     if (on_terminal()) fmt::print(stderr, "\r\x1b[K");
 }

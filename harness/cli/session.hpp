@@ -30,6 +30,8 @@ std::function<void(const Progress&)> progress_line(std::optional<std::uint64_t> 
                                                    std::optional<double> seconds);
 /// The same for things that are done one by one: "3 of 20 quirks, 2 caught".
 std::function<void(std::size_t, std::size_t)> count_line(std::string things, std::size_t total, std::string found);
+/// The same for work that says itself where it stands.
+std::function<void(const std::string&)> status_line();
 /// Takes the progress line away, before anything else is printed.
 void clear_progress_line();
 

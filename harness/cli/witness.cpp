@@ -11,6 +11,7 @@
 
 #include "harness/cli/files.hpp"
 #include "harness/cli/output.hpp"
+#include "harness/cli/session.hpp"
 #include "harness/witness/witness.hpp"
 #include "oracle/catalogue.hpp"
 #include "oracle/proof/proof.hpp"
@@ -75,7 +76,7 @@ Result<Exit> write_witnesses(const WitnessOptions& o) {
         if (!kept) return tl::unexpected(kept.error());
         if (*kept)
             has(rule.id, "hand", path, Json::object(), "kept");
-        else if (const auto why = witness::excuse(rule.id); !why.empty())
+        else if (const auto why = oracle::beyond_reach(rule, oracle::RuleVendor::Amd); !why.empty())
             lacks(rule.id, why);
         else
             mine->wanted.push_back(rule.id);
@@ -83,7 +84,7 @@ Result<Exit> write_witnesses(const WitnessOptions& o) {
 
     const auto look = [](ChapterWork& one) {
         witness::Options options;
-        options.progress = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
+        options.progress = status_line();
         one.found = witness::find(one.chapter, one.wanted, options);
     };
     {
@@ -93,6 +94,7 @@ Result<Exit> write_witnesses(const WitnessOptions& o) {
         for (std::size_t i = 0; i < work.size(); ++i)
             if (i == 0 || !o.parallel) look(work[i]);
     }
+    clear_progress_line();
 
     for (const ChapterWork& one : work)
         for (const std::string_view rule : one.wanted) {

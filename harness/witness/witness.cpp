@@ -9,13 +9,6 @@
 
 namespace faultline::harness::witness {
 
-std::string_view excuse(std::string_view rule) {
-    if (oracle::is_corollary(rule)) return "a corollary: other rules imply it";
-    const oracle::RuleInfo* info = oracle::find_rule(rule);
-    if (info && info->vendor == oracle::RuleVendor::Intel) return "Intel only, and the engine is an AMD machine";
-    return oracle::beyond_reach(rule);
-}
-
 std::string file_text(std::string_view rule, const Witness& witness) {
     const oracle::RuleInfo& info = *oracle::find_rule(rule);
     // TOML's basic strings are JSON's.

@@ -51,15 +51,12 @@ struct Found {
 };
 
 struct Options {
-    std::uint64_t programs = 300000;                        ///< generated ones, to take skeletons from and to search in
+    std::uint64_t programs = 100000;                        ///< generated ones, to take skeletons from and to search in
     std::function<void(const std::string&)> progress = {};  ///< one line
 };
 
 /// Witnesses of the chapter's rules in `wanted`; deterministic.
 Found find(std::string_view chapter, const std::vector<std::string_view>& wanted, const Options& options);
-
-/// Why the rule has no witness and needs none; empty where it must have one.
-std::string_view excuse(std::string_view rule);
 
 /// The case file of a witness: a program without expectation, and in [about] what the rule decides there.
 std::string file_text(std::string_view rule, const Witness& witness);

@@ -9,14 +9,7 @@
 
 namespace faultline::oracle::debug {
 
-constexpr RuleInfo arch(std::string_view id, std::string_view statement, std::string_view citation,
-                        std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) {
-    return {id, "debug", statement, vendor, RuleKind::Arch, citation, seed};
-}
-constexpr RuleInfo free(std::string_view id, std::string_view statement, std::string_view citation,
-                        std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) {
-    return {id, "debug", statement, vendor, RuleKind::Free, citation, seed};
-}
+inline constexpr RuleMaker arch{"debug", RuleKind::Arch}, free{"debug", RuleKind::Free};
 
 /// An instruction breakpoint outranks whatever a rule says about the op's own end.
 template <class D>

@@ -10,13 +10,6 @@
 
 namespace faultline::oracle::exceptions {
 
-constexpr RuleInfo arch(std::string_view id, std::string_view statement, std::string_view citation,
-                        std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) {
-    return {id, "exceptions", statement, vendor, RuleKind::Arch, citation, seed};
-}
-constexpr RuleInfo free(std::string_view id, std::string_view statement, std::string_view citation,
-                        std::string_view seed = {}, RuleVendor vendor = RuleVendor::Both) {
-    return {id, "exceptions", statement, vendor, RuleKind::Free, citation, seed};
-}
+inline constexpr RuleMaker arch{"exceptions", RuleKind::Arch}, free{"exceptions", RuleKind::Free};
 
 }  // namespace faultline::oracle::exceptions
