@@ -4,13 +4,9 @@
 
 #include <algorithm>
 
+#include "hypervisor/guest/text.hpp"
+
 namespace faultline::harness {
-namespace {
-
-constexpr std::array<std::string_view, 4> mode_names = {"long64", "compat32", "prot32", "real16"};
-
-}  // namespace
-
 bool Profile::empty() const {
     const bool with_rings = modes[0] || modes[1] || modes[2];
     return !(with_rings && (cpl0 || cpl3)) && !(modes[3] && cpl0);
@@ -27,8 +23,8 @@ Profile operator&(const Profile& a, const Profile& b) {
 
 std::string to_text(const Profile& profile) {
     std::string text;
-    for (std::size_t i = 0; i < mode_names.size(); ++i)
-        if (profile.modes[i]) text += fmt::format("{}{}", text.empty() ? "" : ",", mode_names[i]);
+    for (std::size_t i = 0; i < guest::mode_names.size(); ++i)
+        if (profile.modes[i]) text += fmt::format("{}{}", text.empty() ? "" : ",", guest::mode_names[i]);
     if (profile.cpl0) text += " cpl0";
     if (profile.cpl3) text += " cpl3";
     if (profile.machine) text += " machine";
@@ -38,11 +34,11 @@ std::string to_text(const Profile& profile) {
 Result<Profile> with_modes(Profile profile, const std::vector<std::string>& modes) {
     profile.modes = {};
     for (const std::string& mode : modes) {
-        const auto at = std::find(mode_names.begin(), mode_names.end(), mode);
-        if (at == mode_names.end())
+        const auto at = std::find(guest::mode_names.begin(), guest::mode_names.end(), mode);
+        if (at == guest::mode_names.end())
             return fail(Exit::Usage,
                         fmt::format("there is no mode '{}': expected long64, compat32, prot32 or real16", mode));
-        profile.modes[static_cast<std::size_t>(at - mode_names.begin())] = true;
+        profile.modes[static_cast<std::size_t>(at - guest::mode_names.begin())] = true;
     }
     return profile;
 }

@@ -7,7 +7,6 @@
 #include "harness/witness/witness.hpp"
 #include "hypervisor/guest/assemble.hpp"
 #include "hypervisor/guest/tape.hpp"
-#include "oracle/judge.hpp"
 #include "oracle/proof/propose.hpp"
 
 namespace faultline::harness::witness {
@@ -94,7 +93,6 @@ struct Bench::Impl {
     std::unique_ptr<guest::Tape> tape = std::make_unique<guest::Tape>();
     oracle::proof::Observer observer;
     oracle::proof::Moments moments;
-    oracle::Judge judge;
 
 private:
     template <class Formal>

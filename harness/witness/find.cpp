@@ -4,6 +4,7 @@
 
 #include "harness/witness/skeletons.hpp"
 #include "oracle/catalogue.hpp"
+#include "oracle/explain.hpp"
 
 namespace faultline::harness::witness {
 namespace {
@@ -50,7 +51,7 @@ private:
             if (first_.size() < most_classes)
                 for (const auto& m : bench_.moments.of<Formal>()) first_.try_emplace(class_of<Formal>(kase, m), kase);
             oracle::RuleUse use;
-            bench_.judge.judge(kase, *bench_.image, *bench_.tape, &use);
+            oracle::count_use(kase, *bench_.image, *bench_.tape, bench_.observer.trail(), use);
             const auto rules = oracle::catalogue();
             for (std::size_t r = 0; r < rules.size(); ++r) {
                 if (use.applied[r] == 0 || !wanted_.contains(rules[r].id)) continue;

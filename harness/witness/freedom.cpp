@@ -29,8 +29,8 @@ bool steers_flags(std::uint64_t kind) {
 
 using Debug = Freedom<oracle::debug::Formal>;
 
-Bool Debug::release(const guest::Case& kase, const Moment& m, z3::context& context, Formal::Pre<Proving>& pre,
-                    Formal::Stimulus<Proving>& stim) {
+template <>
+Bool Debug::release(const guest::Case& kase, const Moment& m, z3::context& context, Pre& pre, Stimulus& stim) {
     namespace k = oracle::debug::kind;
     pre.dr0 = bits(context, "dr0"), pre.dr1 = bits(context, "dr1");
     pre.dr2 = bits(context, "dr2"), pre.dr3 = bits(context, "dr3");
@@ -62,6 +62,7 @@ Bool Debug::release(const guest::Case& kase, const Moment& m, z3::context& conte
     return possible;
 }
 
+template <>
 guest::Case Debug::realise(guest::Case kase, const guest::Image& image, const Moment& from, const Moment& to) {
     auto& e = kase.environment;
     const auto copy = [&](guest::Value& value, std::uint64_t before, std::uint64_t after) {
@@ -82,8 +83,8 @@ guest::Case Debug::realise(guest::Case kase, const guest::Image& image, const Mo
 
 using Exceptions = Freedom<oracle::exceptions::Formal>;
 
-Bool Exceptions::release(const guest::Case& kase, const Moment& m, z3::context& context, Formal::Pre<Proving>& pre,
-                         Formal::Stimulus<Proving>& stim) {
+template <>
+Bool Exceptions::release(const guest::Case& kase, const Moment& m, z3::context& context, Pre& pre, Stimulus& stim) {
     namespace k = oracle::exceptions::kind;
     if (m.op == 0) {
         pre.tf = truth(context, "tf"), pre.if_ = truth(context, "if");
@@ -98,6 +99,7 @@ Bool Exceptions::release(const guest::Case& kase, const Moment& m, z3::context& 
            (stim.gate_dpl == 0 || stim.gate_dpl == 3);
 }
 
+template <>
 guest::Case Exceptions::realise(guest::Case kase, const guest::Image&, const Moment& from, const Moment& to) {
     auto& e = kase.environment;
     set_flag(e.rflags, guest::rflags::tf, from.pre.tf, to.pre.tf);

@@ -11,28 +11,16 @@
 
 namespace faultline::harness::witness {
 
+/// For each chapter in freedom.cpp. debug: DR0–DR3, DR6, DR7, TF, RF, BTF, CR4.DE, and what MOV to DR writes; the
+/// breakpoints look near what the op does. exceptions: TF, IF, NT, AC, and the gate: type (no task gates), DPL,
+/// present, where it leads.
 template <class Formal>
-struct Freedom;
-
-template <>
-struct Freedom<oracle::debug::Formal> {
-    using Formal = oracle::debug::Formal;
+struct Freedom {
     using Moment = oracle::proof::Moment<Formal>;
-    using Proving = oracle::proof::Proving;
-    /// DR0–DR3, DR6, DR7, TF, RF, BTF, CR4.DE, and what MOV to DR writes. The breakpoints look near what the op does.
-    static oracle::proof::Bool release(const guest::Case& kase, const Moment& m, z3::context& context,
-                                       Formal::Pre<Proving>& pre, Formal::Stimulus<Proving>& stim);
-    static guest::Case realise(guest::Case kase, const guest::Image& image, const Moment& from, const Moment& to);
-};
-
-template <>
-struct Freedom<oracle::exceptions::Formal> {
-    using Formal = oracle::exceptions::Formal;
-    using Moment = oracle::proof::Moment<Formal>;
-    using Proving = oracle::proof::Proving;
-    /// TF, IF, NT, AC, and the gate: inside the IDT, type (no task gates), DPL, present, where it leads.
-    static oracle::proof::Bool release(const guest::Case& kase, const Moment& m, z3::context& context,
-                                       Formal::Pre<Proving>& pre, Formal::Stimulus<Proving>& stim);
+    using Pre = typename Formal::template Pre<oracle::proof::Proving>;
+    using Stimulus = typename Formal::template Stimulus<oracle::proof::Proving>;
+    static oracle::proof::Bool release(const guest::Case& kase, const Moment& m, z3::context& context, Pre& pre,
+                                       Stimulus& stim);
     static guest::Case realise(guest::Case kase, const guest::Image& image, const Moment& from, const Moment& to);
 };
 

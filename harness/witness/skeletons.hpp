@@ -10,18 +10,20 @@
 
 namespace faultline::harness::witness {
 
+/// Fields a class does not look at: addresses, and what `Freedom` sets.
+inline constexpr std::array not_compared = {
+    // debug
+    "dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "debugctl", "tf", "rf", "de", "rip", "next", "address0", "address1",
+    "address2", "address3", "address4", "io_port", "dr_value", "tf_after", "debugctl_after",
+    // exceptions
+    "cs", "ss", "sp", "if_", "nt", "ac", "address", "span", "error", "origin", "gate_type", "gate_dpl", "gate_present",
+    "gate_selector", "target_out_of_range", "selector", "new_sp", "new_ss", "push_address", "push_low", "push_high"};
+/// Fields of which it matters only whether they are zero.
+inline constexpr std::array compared_with_zero = {"held", "watched"};
+
 /// Moments of one class differ in addresses, and in what `Freedom` sets.
 template <class Formal>
 std::string class_of(const guest::Case& kase, const oracle::proof::Moment<Formal>& m) {
-    static constexpr std::array free = {
-        // debug
-        "dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "debugctl", "tf", "rf", "de", "rip", "next", "address0", "address1",
-        "address2", "address3", "address4", "io_port", "dr_value", "tf_after", "debugctl_after",
-        // exceptions
-        "cs", "ss", "sp", "if_", "nt", "ac", "address", "span", "error", "origin", "gate_type", "gate_dpl",
-        "gate_present", "gate_selector", "target_out_of_range", "selector", "new_sp", "new_ss", "push_address",
-        "push_low", "push_high"};
-    static constexpr std::array presence = {"held", "watched"};
     const auto is_in = [](const auto& names, std::string_view name) {
         return std::ranges::any_of(names, [&](std::string_view n) { return n == name; });
     };
@@ -29,7 +31,8 @@ std::string class_of(const guest::Case& kase, const oracle::proof::Moment<Formal
     const auto add = [&](const auto& record) {
         oracle::proof::each_field<std::decay_t<decltype(record)>>([&](const char* name, auto index) {
             const std::uint64_t value = oracle::proof::field(record, index);
-            if (!is_in(free, name)) key += fmt::format(" {:x}", is_in(presence, name) ? value != 0 : value);
+            if (!is_in(not_compared, name))
+                key += fmt::format(" {:x}", is_in(compared_with_zero, name) ? value != 0 : value);
         });
     };
     add(m.pre);

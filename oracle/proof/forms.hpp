@@ -43,6 +43,17 @@ struct Forms {
             return without != static_cast<std::uint64_t>(alternative(decltype(free)::type::info.id));
         });
     }
+    /// What is left of that without a FREE rule: only the rules that it excepts can reject more.
+    template <class Free, class D>
+    static typename D::Bool permitted_without(const auto& pre, const auto& stim, const auto& r) {
+        const typename D::Bits without = static_cast<std::uint64_t>(alternative(Free::info.id));
+        typename D::Bool all = true;
+        each_constraint([&](auto type) {
+            using Rule = typename decltype(type)::type;
+            if constexpr (Free::excepts::template contains<Rule>) all = all && permits<Rule, D>(pre, stim, r, without);
+        });
+        return all;
+    }
     /// Normalised, and every rule permits it.
     template <class D>
     static typename D::Bool permitted(const auto& pre, const auto& stim, const auto& r,

@@ -7,6 +7,8 @@ namespace faultline::oracle::proof {
 Observer::Observer() : search_(std::make_unique<oracle::Search>()) {}
 Observer::~Observer() = default;
 
+const std::vector<Step>& Observer::trail() const { return search_->trail(); }
+
 bool Observer::observe(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape,
                        Moments& out) {
     out.debug.clear();

@@ -13,7 +13,8 @@
 
 namespace faultline::oracle {
 class Search;
-}
+struct Step;
+}  // namespace faultline::oracle
 
 namespace faultline::oracle::proof {
 
@@ -37,6 +38,8 @@ public:
     ~Observer();
     /// False: the tape does not fit, or cannot be judged.
     bool observe(const guest::Case& subject_case, const guest::Image& image, const guest::Tape& tape, Moments& out);
+    /// The way of the tape observed last.
+    const std::vector<Step>& trail() const;
 
 private:
     std::unique_ptr<oracle::Search> search_;

@@ -43,7 +43,7 @@ struct Proposer<Formal>::Impl {
             using Rule = typename decltype(type)::type;
             if (Rule::info.id != rule) return;
             if constexpr (Rule::info.kind == RuleKind::Free) {
-                decides = !permitted_without<Rule>();
+                decides = !F::template permitted_without<Rule, Proving>(pre_, stim_, r_);
                 speaks = !decides.is(false);
                 for (unsigned n = 0; n < Rule::instances; ++n)
                     silent = silent && !(Rule::template applies<Proving>(beside_, stim_, n) &&
@@ -69,17 +69,6 @@ struct Proposer<Formal>::Impl {
 private:
     static std::uint64_t none() { return Formal::alternatives.size(); }
 
-    /// What the rules that it excepts say when the FREE rule is left out.
-    template <class Free>
-    Bool permitted_without() const {
-        Bool all = true;
-        F::each_constraint([&](auto type) {
-            using Rule = typename decltype(type)::type;
-            if constexpr (Free::excepts::template contains<Rule>)
-                all = all && F::template permits<Rule, Proving>(pre_, stim_, r_, F::alternative(Free::info.id));
-        });
-        return all;
-    }
     /// The state with one bit of one field changed.
     void step_beside() {
         const Bits which(context_.bv_const("which", 64)), bit(context_.bv_const("bit", 64));

@@ -286,12 +286,7 @@ private:
             using Free = typename decltype(free)::type;
             if constexpr (Free::info.kind == RuleKind::Free) {
                 const std::uint64_t number = F::alternative(Free::info.id);
-                Bool without = true;  // only the rules that it excepts can reject more
-                F::each_constraint([&](auto type) {
-                    using Rule = typename decltype(type)::type;
-                    if constexpr (Free::excepts::template contains<Rule>)
-                        without = without && F::template permits<Rule, Proving>(pre, stim, r, number);
-                });
+                const Bool without = F::template permitted_without<Free, Proving>(pre, stim, r);
                 z3::expr_vector assumed(context);
                 for (const auto& [id, permits] : constraints) assumed.push_back(permits);
                 assumed.push_back(!search.name(Free::info.id, without));
