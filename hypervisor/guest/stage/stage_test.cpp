@@ -189,7 +189,9 @@ TEST(Stage, GdtSaysWhatDescriptorOfSays) {
                 EXPECT_EQ(bits >> 40 & 0xF, 5u);
                 EXPECT_EQ(bits >> 16 & 0xFFFF, expected.task);
             }
-            if (expected.kind == Kind::Tss) EXPECT_EQ(bits >> 40 & 0xF, selector == layout::tr ? 0xBu : 9u);
+            if (expected.kind == Kind::Tss) {
+                EXPECT_EQ(bits >> 40 & 0xF, selector == layout::tr ? 0xBu : 9u);
+            }
             if (system) continue;
             EXPECT_EQ(bit(43), expected.kind == Kind::Code);
             EXPECT_EQ(bit(41), expected.kind == Kind::Code ? expected.readable : expected.writable);

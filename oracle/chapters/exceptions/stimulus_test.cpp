@@ -50,7 +50,7 @@ struct Scene {
 
 TEST(ExceptionsStimulus, OnTheDefaultSurroundingsEveryDeliverySucceeds) {
     for (const Mode mode : {Mode::Long64, Mode::Compat32, Mode::Prot32, Mode::Real16})
-        for (const std::uint8_t cpl : {0, 3}) {
+        for (const std::uint8_t cpl : {std::uint8_t{0}, std::uint8_t{3}}) {
             if (mode == Mode::Real16 && cpl == 3) continue;
             const Scene scene(mode, cpl);
             const auto r = scene.end(scene.int_21());
