@@ -59,6 +59,7 @@ std::string_view beyond_reach(const RuleInfo& info, RuleVendor machines) {
     constexpr std::pair<std::string_view, std::string_view> reasons[] = {
         {"EXE-001", by_the_judge},
         {"EXE-002", by_the_judge},
+        {"EXE-049", "it decides where a subject loses several held breakpoints (EXE-033); the engine reports them"},
         {"EXE-010", "every subject here names AMD or Intel as its vendor"},
         {"XCP-034", by_the_op},
         {"XCP-035", by_the_op},

@@ -70,6 +70,16 @@ struct Program {
         return r;
     }
 
+    struct Use {
+        std::uint32_t applied, decisive;
+    };
+    /// Of one rule, on a tape that must pass.
+    Use use(std::string_view rule) {
+        RuleUse all;
+        EXPECT_EQ(verdict(&all).kind, VerdictKind::Pass) << signature();
+        const auto i = static_cast<std::size_t>(find_rule(rule) - catalogue().data());
+        return {all.applied[i], all.decisive[i]};
+    }
     Verdict verdict(RuleUse* use = nullptr) { return judge.judge(subject_case, image, tape, use); }
     std::string signature() {
         const Verdict v = verdict();

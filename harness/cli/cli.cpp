@@ -22,6 +22,7 @@ void add_backends(CLI::App& command, std::vector<std::string>& names) {
         .add_option("--backend", names,
                     "What runs the programs; several separated by commas (`faultline list backends`)")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->required()
         ->type_name("B[,B…]");
 }

@@ -135,10 +135,12 @@ void add_explore(CLI::App& app, Chosen& chosen) {
     add_backends(*command, o->backends);
     command->add_option("--world", o->worlds, "Where programs live (default: bare)")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->check(CLI::IsMember({"bare", "svm", "vmx", "sev-es", "snp"}))
         ->type_name("W[,W…]");
     command->add_option("--mode", o->modes, "Modes of programs (default: all that the backends run)")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->check(CLI::IsMember({"long64", "compat32", "prot32", "real16"}))
         ->type_name("M[,M…]");
     command->add_option("--cpl", o->cpl, "Only programs that start at this privilege")

@@ -164,6 +164,7 @@ void add_mutate(CLI::App& app, Chosen& chosen) {
     what->require_option(1);
     command->add_option("--quirk", o->quirks, "Only these quirks (with --programs; `faultline list quirks`)")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->type_name("NAME[,NAME…]");
     command->add_option("--jobs", o->jobs, "Threads, each with one quirk at a time (with --programs)")
         ->check(CLI::Range(1u, 1024u))

@@ -18,16 +18,13 @@ fs::path path_of(std::string_view rule) {
     return fs::path(FAULTLINE_SOURCE_DIR) / "corpora/conformance/witness" / fmt::format("{}.toml", rule);
 }
 
-/// Within reach, and without a program so far: a debt, never to grow.
-constexpr std::string_view still_without = "EXE-049";
-
 TEST(Witness, EveryRuleHasOneOrAReasonWhyItCanHaveNone) {
     std::size_t witnesses = 0;
     for (const oracle::RuleInfo& rule : oracle::catalogue()) {
         const bool there = fs::exists(path_of(rule.id));
         witnesses += there;
         const auto excuse = oracle::beyond_reach(rule, oracle::RuleVendor::Amd);
-        EXPECT_EQ(there + (rule.id == still_without) + !excuse.empty(), 1)
+        EXPECT_EQ(there + !excuse.empty(), 1)
             << rule.id << (there ? " has one: " : " has none: `faultline prove --witness`. ") << excuse;
     }
     for (const auto& entry : fs::directory_iterator(path_of("").parent_path()))
