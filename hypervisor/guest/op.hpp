@@ -1,6 +1,7 @@
 // Op: exactly one guest instruction. The structs are in ops/, one family per file; this is the list of them.
 #pragma once
 
+#include <boost/mp11/list.hpp>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -23,16 +24,10 @@
 
 namespace faultline::guest {
 
-using Op = std::variant<ops::Nop, ops::SetReg, ops::MovToDr, ops::MovFromDr, ops::Pushf, ops::Popf, ops::Push, ops::Pop,
-                        ops::PushImm, ops::PushMem, ops::PopMem, ops::Load, ops::Store, ops::AddMem, ops::XchgMem,
-                        ops::Cmpxchg, ops::BtsMem, ops::Lea, ops::Call, ops::Ret, ops::Jmp, ops::Jrcxz, ops::Jc,
-                        ops::JmpReg, ops::Stc, ops::Clc, ops::Movs, ops::Stos, ops::Lods, ops::RepMovs, ops::RepStos,
-                        ops::RepLods, ops::In, ops::Out, ops::InDx, ops::OutDx, ops::Ins, ops::Outs, ops::RepIns,
-                        ops::RepOuts, ops::MovSs, ops::MovSsMem, ops::PopFs, ops::Sti, ops::Cli, ops::Cld, ops::Std,
-                        ops::Int3, ops::Int, ops::Icebp, ops::Ud2, ops::Div, ops::Cpuid, ops::Rdtsc, ops::Pause,
-                        ops::Wbinvd, ops::Rdmsr, ops::Wrmsr, ops::MovToCr4, ops::MovFromCr4, ops::Clts, ops::Hlt,
-                        ops::Syscall, ops::Sysret, ops::Iret, ops::Into, ops::Bound, ops::PopSs, ops::Lss, ops::Enter,
-                        ops::Leave, ops::FarJmp, ops::FarCall, ops::FarRet, ops::Ud1, ops::LockMov, ops::Aam>;
+/// Each family lists its ops at the end of its file.
+using Op = boost::mp11::mp_append<ops::RegisterOps, ops::DebugRegisterOps, ops::FlagOps, ops::MemoryOps, ops::StackOps,
+                                  ops::BranchOps, ops::StringOps, ops::IoOps, ops::ShadowOps, ops::InterruptOps,
+                                  ops::SystemOps, ops::FarOps>;
 
 /// Text form, `mnemonic key=value …`; README "Ops".
 std::string to_text(const Op& op);

@@ -1,6 +1,8 @@
 // Near branches.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -67,5 +69,7 @@ struct JmpReg {
         return e.done();
     }
 };
+
+using BranchOps = std::variant<Call, Ret, Jmp, Jrcxz, Jc, JmpReg>;
 
 }  // namespace faultline::guest::ops

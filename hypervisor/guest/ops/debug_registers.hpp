@@ -1,6 +1,8 @@
 // MOV to and from debug registers. Access checks (CPL, DE, GD, reserved bits) are the debug chapter's.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -28,5 +30,7 @@ struct MovFromDr {
         return e.done();
     }
 };
+
+using DebugRegisterOps = std::variant<MovToDr, MovFromDr>;
 
 }  // namespace faultline::guest::ops

@@ -1,6 +1,8 @@
 // Far transfers: JMP, CALL and RET with a selector, and IRET.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/ops/flags.hpp"
 #include "hypervisor/guest/ops/selectors.hpp"
@@ -187,5 +189,7 @@ struct Iret {
         return e.done();
     }
 };
+
+using FarOps = std::variant<FarJmp, FarCall, FarRet, Iret>;
 
 }  // namespace faultline::guest::ops

@@ -1,6 +1,8 @@
 // Ops about RFLAGS.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -108,5 +110,7 @@ struct Cli {
         return e.done();
     }
 };
+
+using FlagOps = std::variant<Pushf, Popf, Stc, Clc, Cld, Std, Sti, Cli>;
 
 }  // namespace faultline::guest::ops

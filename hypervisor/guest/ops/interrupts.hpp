@@ -1,6 +1,8 @@
 // Ops that raise an event, or wait for one.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/ops/op_struct.hpp"
 
@@ -135,5 +137,7 @@ struct Hlt {
         return e.done();
     }
 };
+
+using InterruptOps = std::variant<Int3, Int, Icebp, Ud2, Ud1, LockMov, Into, Bound, Hlt>;
 
 }  // namespace faultline::guest::ops

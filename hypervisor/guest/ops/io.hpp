@@ -1,6 +1,8 @@
 // IN, OUT, INS, OUTS. What a port reads as is never known.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/ops/strings.hpp"
 
@@ -130,5 +132,7 @@ struct RepOuts {
     Encoding encode(const Encoder& with) const { return with.instruction(outs_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated_on_port(context, output_element, width); }
 };
+
+using IoOps = std::variant<In, Out, InDx, OutDx, Ins, Outs, RepIns, RepOuts>;
 
 }  // namespace faultline::guest::ops

@@ -1,6 +1,8 @@
 // Loads, stores and read-modify-writes.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -107,5 +109,7 @@ struct Lea {
         return e.done();
     }
 };
+
+using MemoryOps = std::variant<Load, Store, AddMem, XchgMem, Cmpxchg, BtsMem, Lea>;
 
 }  // namespace faultline::guest::ops

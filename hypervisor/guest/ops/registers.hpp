@@ -1,6 +1,8 @@
 // Ops that touch general purpose registers only.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -99,5 +101,7 @@ struct Pause {
     Encoding encode(const Encoder& with) const { return with.instruction(ZYDIS_MNEMONIC_PAUSE); }
     Effect effect(const EffectContext& context) const { return EffectBuilder(context).done(); }
 };
+
+using RegisterOps = std::variant<Nop, SetReg, Div, Aam, Cpuid, Rdtsc, Pause>;
 
 }  // namespace faultline::guest::ops

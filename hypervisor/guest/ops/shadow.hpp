@@ -1,6 +1,8 @@
 // Loads of SS, which open the interrupt shadow (LSS does not), and of FS, which do not.
 #pragma once
 
+#include <variant>
+
 #include <algorithm>
 
 #include "hypervisor/guest/ops/selectors.hpp"
@@ -86,5 +88,7 @@ struct Lss {
         return e.done();
     }
 };
+
+using ShadowOps = std::variant<MovSs, MovSsMem, PopFs, PopSs, Lss>;
 
 }  // namespace faultline::guest::ops

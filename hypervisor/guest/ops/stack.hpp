@@ -1,6 +1,8 @@
 // PUSH and POP of registers, immediates and memory; stack frames.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -98,5 +100,7 @@ struct Leave {
         return e.done();
     }
 };
+
+using StackOps = std::variant<Push, Pop, PushImm, PushMem, PopMem, Enter, Leave>;
 
 }  // namespace faultline::guest::ops

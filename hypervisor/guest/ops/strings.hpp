@@ -1,6 +1,8 @@
 // MOVS, STOS and LODS: one element, or one iteration under REP.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/ops/op_struct.hpp"
 
 namespace faultline::guest::ops {
@@ -86,5 +88,7 @@ struct RepLods {
     Encoding encode(const Encoder& with) const { return with.instruction(lods_mnemonic(width), {}, rep_form); }
     Effect effect(const EffectContext& context) const { return repeated(context, load_element, width); }
 };
+
+using StringOps = std::variant<Movs, Stos, Lods, RepMovs, RepStos, RepLods>;
 
 }  // namespace faultline::guest::ops

@@ -1,6 +1,8 @@
 // Privileged instructions and changes of privilege.
 #pragma once
 
+#include <variant>
+
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/ops/op_struct.hpp"
 
@@ -130,5 +132,7 @@ struct Sysret {
         return e.done();
     }
 };
+
+using SystemOps = std::variant<Wbinvd, Clts, Rdmsr, Wrmsr, MovToCr4, MovFromCr4, Syscall, Sysret>;
 
 }  // namespace faultline::guest::ops

@@ -143,4 +143,8 @@ struct Xcp170 : RuleBase {
     FAULTLINE_ALLOWS { return raises(r, vector_gp); }
 };
 
+inline constexpr auto access_rules =
+    boost::hana::tuple_t<Dbg012, Dbg013, Dbg014, Dbg016, Dbg021, Dbg003, Dbg004, Dbg022, Dbg023, Dbg024, Dbg025, Dbg071,
+                         Dbg015, Dbg017, Xcp170>;
+
 }  // namespace faultline::oracle::debug

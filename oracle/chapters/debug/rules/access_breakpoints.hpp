@@ -221,4 +221,8 @@ struct Dbg087 : RulePerRegister {
     FAULTLINE_ALLOWS { return executed(r) && has(r.held, 1ull << n) && !(r.event == event::trap && b(r, n)); }
 };
 
+inline constexpr auto access_breakpoints_rules =
+    boost::hana::tuple_t<Dbg047, Dbg031, Dbg048, Dbg088, Dbg028, Dbg029, Dbg030, Dbg033, Dbg034, Dbg039, Dbg057, Dbg092,
+                         Exe015, Dbg032, Exe039, Exe040, Dbg087>;
+
 }  // namespace faultline::oracle::debug

@@ -106,4 +106,7 @@ struct Exe010 : RuleBase {
     FAULTLINE_ALLOWS { return r.event != event::code_db; }
 };
 
+inline constexpr auto code_breakpoints_rules =
+    boost::hana::tuple_t<Dbg037, Dbg038, Dbg046, Dbg040, Dbg049, Exe003, Dbg036, Exe010>;
+
 }  // namespace faultline::oracle::debug

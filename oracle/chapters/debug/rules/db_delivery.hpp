@@ -259,4 +259,8 @@ struct Exe038 : RuleBase {
     FAULTLINE_ALLOWS { return r.event == event::icebp && r.debugctl == pre.debugctl; }
 };
 
+inline constexpr auto db_delivery_rules =
+    boost::hana::tuple_t<Dbg054, Dbg050, Dbg073, Dbg074, Dbg053, Exe016, Exe017, Exe018, Exe019, Exe020, Exe021, Dbg077,
+                         Dbg027, Exe022, Exe023, Dbg082, Exe043, Dbg055, Dbg056, Dbg095, Dbg084, Exe038>;
+
 }  // namespace faultline::oracle::debug

@@ -258,4 +258,9 @@ struct Exe046 : RuleBase {
     FAULTLINE_ALLOWS { return implies(r.event == event::none, r.tf == stim.tf_after); }
 };
 
+inline constexpr auto events_rules =
+    boost::hana::tuple_t<Dbg041, Dbg026, Dbg042, Dbg043, Dbg044, Dbg045, Exe028, Exe044, Exe045, Xcp006, Xcp001, Xcp002,
+                         Dbg072, Exe012, Exe011, Exe005, Exe007, Dbg075, Exe008, Exe037, Exe004, Exe009, Exe050, Xcp025,
+                         Dbg062, Xcp048, Exe046>;
+
 }  // namespace faultline::oracle::debug

@@ -143,4 +143,7 @@ struct Exe027 : RuleBase {
     }
 };
 
+inline constexpr auto registers_rules = boost::hana::tuple_t<Dbg005, Dbg006, Dbg007, Dbg008, Dbg009, Dbg010, Dbg011,
+                                                             Dbg020, Exe024, Exe025, Exe026, Exe027>;
+
 }  // namespace faultline::oracle::debug

@@ -1,6 +1,8 @@
 // What the files of rules share: how a rule's identity is written, and what they cite besides the manuals.
 #pragma once
 
+#include <boost/hana/tuple.hpp>
+
 #include "oracle/chapters/debug/situation.hpp"
 #include "oracle/manuals.hpp"
 #include "oracle/rule.hpp"

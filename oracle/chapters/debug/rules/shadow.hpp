@@ -143,4 +143,7 @@ struct Exe033 : RulePerRegister {
     }
 };
 
+inline constexpr auto shadow_rules = boost::hana::tuple_t<Dbg065, Dbg066, Dbg067, Dbg068, Dbg069, Dbg070, Exe034,
+                                                          Exe035, Exe036, Exe047, Exe049, Exe032, Exe033>;
+
 }  // namespace faultline::oracle::debug

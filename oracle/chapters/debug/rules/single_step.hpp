@@ -206,4 +206,8 @@ struct Exe031 : RuleBase {
     }
 };
 
+inline constexpr auto single_step_rules =
+    boost::hana::tuple_t<Dbg051, Dbg060, Dbg061, Dbg064, Dbg090, Exe041, Dbg058, Dbg059, Dbg081, Xcp102, Dbg052, Exe048,
+                         Dbg089, Exe013, Exe014, Exe029, Exe030, Exe031>;
+
 }  // namespace faultline::oracle::debug

@@ -71,4 +71,6 @@ struct Exe054 : RuleBase {
     }
 };
 
+inline constexpr auto task_switch_rules = boost::hana::tuple_t<Dbg078, Dbg080, Exe051, Exe052, Exe053, Exe054>;
+
 }  // namespace faultline::oracle::debug

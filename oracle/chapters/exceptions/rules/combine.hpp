@@ -311,4 +311,9 @@ struct Xcp245 : RuleBase {
     }
 };
 
+inline constexpr auto combine_rules =
+    boost::hana::tuple_t<Xcp187, Xcp186, Xcp019, Xcp011, Xcp012, Xcp013, Xcp014, Xcp229, Xcp015, Xcp230, Xcp223, Xcp009,
+                         Xcp022, Xcp023, Xcp024, Xcp236, Xcp063, Xcp233, Xcp237, Xcp238, Xcp232, Xcp020, Xcp231, Xcp239,
+                         Xcp240, Xcp243, Xcp244, Xcp220, Xcp234, Xcp235, Xcp222, Xcp008, Xcp010, Xcp245>;
+
 }  // namespace faultline::oracle::exceptions

@@ -83,4 +83,7 @@ struct Xcp221 : RuleBase {
     FAULTLINE_ALLOWS { return implies(is(r, result::delivered), r.nt == pre.nt); }
 };
 
+inline constexpr auto flags_rules =
+    boost::hana::tuple_t<Xcp045, Xcp216, Xcp046, Xcp217, Xcp007, Xcp047, Xcp086, Xcp218, Xcp219, Xcp221>;
+
 }  // namespace faultline::oracle::exceptions

@@ -115,4 +115,7 @@ struct Xcp215 : RuleBase {
     FAULTLINE_ALLOWS { return implies(is(r, result::delivered), r.rf == stim.rf); }
 };
 
+inline constexpr auto frame_rules = boost::hana::tuple_t<Xcp207, Xcp208, Xcp028, Xcp085, Xcp029, Xcp056, Xcp055, Xcp209,
+                                                         Xcp211, Xcp212, Xcp213, Xcp214, Xcp215>;
+
 }  // namespace faultline::oracle::exceptions

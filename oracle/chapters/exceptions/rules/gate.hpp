@@ -204,4 +204,8 @@ struct Xcp192 : RuleBase {
     }
 };
 
+inline constexpr auto gate_rules =
+    boost::hana::tuple_t<Xcp030, Xcp087, Xcp031, Xcp032, Xcp034, Xcp035, Xcp036, Xcp026, Xcp037, Xcp038, Xcp188, Xcp189,
+                         Xcp040, Xcp041, Xcp039, Xcp027, Xcp190, Xcp042, Xcp043, Xcp191, Xcp192>;
+
 }  // namespace faultline::oracle::exceptions

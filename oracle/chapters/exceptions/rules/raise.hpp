@@ -330,4 +330,10 @@ struct Xcp158 : RuleBase {
     }
 };
 
+inline constexpr auto raise_rules =
+    boost::hana::tuple_t<Xcp171, Xcp132, Xcp172, Xcp140, Xcp141, Xcp088, Xcp146, Xcp148, Xcp147, Xcp173, Xcp184, Xcp159,
+                         Xcp145, Xcp161, Xcp003, Xcp178, Xcp179, Xcp130, Xcp131, Xcp180, Xcp117, Xcp182, Xcp111, Xcp066,
+                         Xcp067, Xcp181, Xcp183, Xcp150, Xcp174, Xcp152, Xcp151, Xcp175, Xcp185, Xcp021, Xcp176,
+                         Xcp158>;
+
 }  // namespace faultline::oracle::exceptions

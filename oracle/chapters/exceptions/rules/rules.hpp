@@ -1,6 +1,8 @@
 // What the files of rules share: how a rule's identity is written, and the sections they cite most.
 #pragma once
 
+#include <boost/hana/tuple.hpp>
+
 #include "oracle/chapters/exceptions/situation.hpp"
 #include "oracle/manuals.hpp"
 #include "oracle/rule.hpp"

@@ -281,4 +281,9 @@ struct Xcp210 : RuleBase {
     }
 };
 
+inline constexpr auto stack_rules =
+    boost::hana::tuple_t<Xcp049, Xcp193, Xcp050, Xcp051, Xcp194, Xcp195, Xcp196, Xcp052, Xcp197, Xcp053, Xcp198, Xcp054,
+                         Xcp061, Xcp062, Xcp200, Xcp199, Xcp241, Xcp242, Xcp251, Xcp044, Xcp202, Xcp058, Xcp201, Xcp203,
+                         Xcp059, Xcp057, Xcp060, Xcp204, Xcp205, Xcp206, Xcp210>;
+
 }  // namespace faultline::oracle::exceptions

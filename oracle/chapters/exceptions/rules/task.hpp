@@ -60,4 +60,6 @@ struct Xcp250 : RuleBase {
     FAULTLINE_ALLOWS { return implies(is(r, result::task_switch), r.rf == stim.rf); }
 };
 
+inline constexpr auto task_rules = boost::hana::tuple_t<Xcp246, Xcp247, Xcp068, Xcp248, Xcp249, Xcp081, Xcp250>;
+
 }  // namespace faultline::oracle::exceptions

@@ -30,4 +30,6 @@ struct Xcp228 : RulePerRegister {
     FAULTLINE_ALLOWS { return has(stim.watched, 1ull << n); }
 };
 
+inline constexpr auto watch_rules = boost::hana::tuple_t<Xcp227, Xcp228>;
+
 }  // namespace faultline::oracle::exceptions
