@@ -105,6 +105,7 @@ bool Walk::in_stage_text(std::uint64_t rip) const {
 }
 
 const char* Walk::start(Candidate& c) const {
+    if (image_.stage != stage_of(World::Bare, image_.mode)) return "only world bare is judged so far";
     const Params& p = image_.params;
     // What IRETQ at CPL 0 loads. Intel SDM vol 2, "IRET/IRETD/IRETQ".
     constexpr std::uint64_t loadable = rflags::arithmetic | rflags::tf | rflags::if_ | rflags::df | rflags::iopl |

@@ -37,6 +37,7 @@ tl::expected<void, std::string> check(const Case& subject_case, const Stage* sta
         !refers(environment.dr7) || !std::ranges::all_of(environment.dr, refers) ||
         !std::ranges::all_of(environment.gpr, refers) || !std::ranges::all_of(environment.stack, refers))
         return failure("the environment refers to an op that is not there");
+    if (auto checked = check_vmm(subject_case); !checked) return checked;
     return check_surroundings(subject_case);
 }
 
@@ -180,6 +181,7 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
 
     fill_params(subject_case, image);
     if (auto laid = lay_surroundings(subject_case, image); !laid) return laid;
+    if (auto laid = lay_vmm(subject_case, image); !laid) return laid;
     const auto& stack = subject_case.environment.stack;
     image.stack_count = static_cast<std::uint16_t>(stack.size());
     std::ranges::transform(stack, image.stack.begin(), [&](const Value& value) { return image.resolve(value); });

@@ -37,6 +37,11 @@ tl::expected<void, std::string> check_surroundings(const Case& subject_case);
 /// error where events would push into the stage itself.
 tl::expected<void, std::string> lay_surroundings(const Case& subject_case, Image& image);
 
+/// What only world svm has, or has not; vmm.cpp.
+tl::expected<void, std::string> check_vmm(const Case& subject_case);
+/// Lays Case::vmm into the image that is complete otherwise: the VMCB's patches, the reactions' parameters.
+tl::expected<void, std::string> lay_vmm(const Case& subject_case, Image& image);
+
 /// Assembles with a per-thread Assembler.
 tl::expected<void, std::string> assemble(const Case& subject_case, Image& image);
 

@@ -10,6 +10,7 @@
 #include "hypervisor/guest/op.hpp"
 #include "hypervisor/guest/surroundings.hpp"
 #include "hypervisor/guest/types.hpp"
+#include "hypervisor/guest/vmm.hpp"
 
 namespace faultline::guest {
 
@@ -51,6 +52,7 @@ struct Case {
     Mode mode = Mode::Long64;
     std::uint8_t cpl = 0;  ///< 0 or 3
     Environment environment;
+    Vmm vmm;              ///< world svm
     std::vector<Op> ops;  ///< at most 64
     bool operator==(const Case&) const = default;
 };

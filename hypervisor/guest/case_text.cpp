@@ -7,11 +7,11 @@
 #include <sstream>
 
 #include "hypervisor/guest/toml_reader.hpp"
+#include "hypervisor/guest/toml_writer.hpp"
 
 namespace faultline::guest {
 namespace {
 
-using Names = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 2> gates_names = {"dpl0", "dpl3"};
 constexpr std::array<std::string_view, 3> wake_names = {"none", "interrupt", "nmi"};
 constexpr std::array<std::string_view, 3> db_names = {"resume", "resume-rf", "skip"};
@@ -21,41 +21,6 @@ constexpr std::array<std::string_view, 4> gate_type_names = {"interrupt", "trap"
 constexpr std::array<std::string_view, 2> target_names = {"stub", "out-of-range"};
 
 // --- writing
-
-std::string in_quotes(std::string_view text) { return fmt::format("\"{}\"", text); }  // nothing here needs escapes
-
-/// Writes `key = value` lines for what differs from the default, and a table's header before the first of them.
-class TableWriter {
-public:
-    TableWriter(std::string& out, std::string_view header) : out_(out), header_(header) {}
-
-    void line(std::string_view key, std::string_view value) {
-        if (!header_.empty()) fmt::format_to(std::back_inserter(out_), "\n[{}]\n", std::exchange(header_, {}));
-        fmt::format_to(std::back_inserter(out_), "{} = {}\n", key, value);
-    }
-    template <class T>
-    void value(std::string_view key, const T& value, const T& otherwise) {
-        if (value != otherwise) line(key, in_quotes(to_text(value)));
-    }
-    void flag(std::string_view key, bool value) {
-        if (value) line(key, "true");
-    }
-    template <class Enum>
-    void name(std::string_view key, Names names, Enum value, Enum otherwise) {
-        if (value != otherwise) line(key, in_quotes(names[static_cast<std::size_t>(value) % names.size()]));
-    }
-    template <class Values>
-    void array(std::string_view key, const Values& values, const Values& otherwise) {
-        if (values == otherwise) return;
-        std::vector<std::string> texts;
-        for (const auto& element : values) texts.push_back(in_quotes(to_text(element)));
-        line(key, fmt::format("[{}]", fmt::join(texts, ", ")));
-    }
-
-private:
-    std::string& out_;
-    std::string_view header_;
-};
 
 void write_surroundings(std::string& out, const Surroundings& surroundings) {
     const Surroundings otherwise;
@@ -252,6 +217,7 @@ Case read_case(TomlFile& file, TableReader& root) {
         if (op.index > file.op_count)
             file.fail(*node, "ops", fmt::format("an op up to op{}, the end", file.op_count), to_text(op));
     root.read_table("environment", [&](TableReader& table) { read_environment(table, result.environment); });
+    if (result.world == World::Svm) root.read_table("vmm", [&](TableReader& table) { read_vmm(table, result.vmm); });
     return result;
 }
 
@@ -271,6 +237,7 @@ std::string to_toml(const Case& subject_case) {
     for (const auto& op : subject_case.ops) fmt::format_to(std::back_inserter(out), "  \"{}\",\n", to_text(op));
     out += "]\n";
     write_environment(out, subject_case.environment);
+    write_vmm(out, subject_case.vmm);
     return out;
 }
 

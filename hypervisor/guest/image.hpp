@@ -42,6 +42,9 @@ struct Params {
     std::uint64_t gprs_by_backend = 0;
     std::uint64_t reload = 0;  ///< 1: the prologue loads CR0 and TR, the epilogue puts the stage's back
     std::uint64_t cr0 = 0;     ///< with `reload` only; TR's descriptor is a patch of the image
+    // World svm; guest::Vmm says what each means. The VMCB is a matter of patches.
+    std::uint64_t forced_exceptions = 0;
+    std::uint64_t stop_at_exceptions = 0, stop_at_instructions = 0;  ///< 0 or 1
 };
 
 inline constexpr std::uint64_t skip_table = layout::params + 0x400;  ///< one byte per code byte

@@ -35,6 +35,14 @@ inline constexpr std::uint64_t hole = 0x42000;        ///< not present: data's l
 inline constexpr std::uint64_t readonly = 0x44000;    ///< one page, user, not writable (CR0.WP = 1)
 inline constexpr std::uint64_t supervisor = 0x46000;  ///< one page, U/S=0, writable; not part of the stage
 
+// World svm: the hypervisor's pages. The guest's page tables do not map them.
+inline constexpr std::uint64_t vmcb = 0x80000, host_save = 0x81000;
+inline constexpr std::uint64_t iopm = 0x82000, msrpm = 0x85000;  ///< three and two pages
+inline constexpr std::uint64_t exits = 0x88000;                  ///< struct RawExits: three pages
+inline constexpr std::uint64_t monitor = 0x8C000;                ///< its text: two pages
+inline constexpr std::uint64_t monitor_stack_top = 0x90000;      ///< one page below
+inline constexpr std::uint64_t monitor_page_tables = 0x90000;    ///< maps all RAM: three pages
+
 /// What a data, read-only or supervisor byte holds when a program starts. Stack bytes are zero.
 constexpr std::uint8_t initial_data(std::uint64_t address) {
     return static_cast<std::uint8_t>(0x11 * (address & 0xF) ^ (address >> 4 & 0xFF));
@@ -65,6 +73,9 @@ static_assert(code % 0x10000 == 0 && stack_bottom % 0x10000 == 0 && data % 0x100
 
 /// Writing AL to this port ends a run (struct ExitCode in tape.hpp). No generated op uses it.
 inline constexpr std::uint16_t exit_port = 0xF4;
+/// World svm: the stage tells the hypervisor that a stub begins (the case's intercepts stop), and that it ends where IRET
+/// would stand (they go on, and the hypervisor returns to the frame in its stead).
+inline constexpr std::uint16_t enter_port = 0xF5, leave_port = 0xF6;
 /// Ports a CPL3 program with IOPL 0 may use; the bitmap denies every other. Generators stay in
 /// [first_port, last_port], half of which is denied.
 inline constexpr std::uint16_t first_port = 0x80, last_allowed_port = 0x87, last_port = 0x8F;

@@ -28,10 +28,19 @@ enum class Outcome : std::uint8_t {
     EntryFailure,   ///< the vCPU could not be entered (KVM_EXIT_FAIL_ENTRY, failing KVM_RUN)
     InternalError,  ///< the subject gave up (KVM_EXIT_INTERNAL_ERROR); `detail` says what it said
     Crash,          ///< the subject's process died
+    Stopped,        ///< world svm: the hypervisor's policy ended the run at the last exit; or VMRUN failed there
 };
 
 /// What the guest's exit protocol puts in AL before OUT exit_port.
-enum class ExitCode : std::uint8_t { Completed = 1, WildRip = 2, TapeOverflow = 3, DoubleFault = 4, Identified = 5 };
+enum class ExitCode : std::uint8_t {
+    Completed = 1,
+    WildRip = 2,
+    TapeOverflow = 3,
+    DoubleFault = 4,
+    Identified = 5,
+    Stopped = 6,  ///< of the monitor, like the next
+    Shutdown = 7,
+};
 /// None: a byte that the protocol does not know.
 constexpr std::optional<Outcome> outcome_of(ExitCode code) {
     switch (code) {
@@ -40,6 +49,8 @@ constexpr std::optional<Outcome> outcome_of(ExitCode code) {
         case ExitCode::WildRip: return Outcome::WildRip;
         case ExitCode::TapeOverflow: return Outcome::TapeOverflow;
         case ExitCode::DoubleFault: return Outcome::DoubleFault;
+        case ExitCode::Stopped: return Outcome::Stopped;
+        case ExitCode::Shutdown: return Outcome::Shutdown;
     }
     return std::nullopt;
 }
@@ -73,6 +84,20 @@ struct Record {
 };
 static_assert(sizeof(Record) == 128 && std::is_standard_layout_v<Record>);
 
+/// World svm: one #VMEXIT, as the VMCB showed it before the hypervisor answered. Exits that the stage itself asks for
+/// (layout::enter_port and its kind) are not recorded. The layout is that of the monitor's memory.
+struct VmExit {
+    std::uint64_t code = 0, info_1 = 0, info_2 = 0, int_info = 0, next_rip = 0;
+    std::uint64_t rip = 0, rflags = 0, rsp = 0, rax = 0;
+    std::uint64_t cs = 0;  ///< selector in 15:0, CPL in 23:16
+    std::uint64_t dr6 = 0, dr7 = 0, cr2 = 0;
+    std::uint64_t interrupt_shadow = 0;
+    std::uint64_t event_injection = 0;  ///< as the exit left it
+    std::uint64_t records = 0;          ///< exceptions that the guest had recorded before
+    auto operator<=>(const VmExit&) const = default;
+};
+static_assert(sizeof(VmExit) == 128 && std::is_standard_layout_v<VmExit>);
+
 /// State at the end, written by the epilogue.
 struct Final {
     std::array<std::uint64_t, gpr_count> gpr{};  ///< encoding order; RSP as the end's #UD pushed it
@@ -94,6 +119,14 @@ struct RawTape {
     std::array<Record, tape_capacity> records;
 };
 static_assert(offsetof(RawTape, final) == 64 && offsetof(RawTape, records) == 320);
+
+/// Memory of the monitor, at layout::exits.
+struct RawExits {
+    std::uint64_t count;  ///< exits claimed so far
+    std::uint64_t reserved[15];
+    std::array<VmExit, tape_capacity> exits;
+};
+static_assert(offsetof(RawExits, exits) == 128);
 
 /// What the guest's CPUID says, as the guest executed it, and what executes its instructions.
 struct Features {
@@ -121,6 +154,8 @@ struct Tape {
     Outcome outcome = Outcome::Hang;
     std::uint32_t count = 0;  ///< records, at most tape_capacity
     std::array<Record, tape_capacity> records;
+    std::uint32_t exit_count = 0;  ///< #VMEXITs, at most tape_capacity
+    std::array<VmExit, tape_capacity> exits;
     Final final;                 ///< valid iff outcome == Completed
     std::uint64_t stop_rip = 0;  ///< RIP where the run stopped, when not Completed
     std::string detail;          ///< the subject's own words (suberror, errno), for people

@@ -9,15 +9,16 @@
 #include <utility>
 
 #include "hypervisor/guest/text.hpp"
+#include "hypervisor/guest/vmm.hpp"
 
 namespace faultline::guest {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::string_view, 10> outcome_names = {
-    "completed", "wild-rip", "tape-overflow", "double-fault",   "shutdown",
-    "halted",    "hang",     "entry-failure", "internal-error", "crash"};
+constexpr std::array<std::string_view, 11> outcome_names = {
+    "completed", "wild-rip",      "tape-overflow",  "double-fault", "shutdown", "halted",
+    "hang",      "entry-failure", "internal-error", "crash",        "stopped"};
 constexpr std::array<std::string_view, 3> execution_names = {"unknown", "silicon", "emulated"};
 
 // One list of fields serves writing and reading.
@@ -41,6 +42,22 @@ constexpr Member<Record, std::uint64_t> record_members[] = {{"vector", &Record::
                                                             {"handler_ss", &Record::handler_ss},
                                                             {"frame", &Record::frame},
                                                             {"complete", &Record::complete}};
+constexpr Member<VmExit, std::uint64_t> exit_members[] = {{"code", &VmExit::code},
+                                                          {"info1", &VmExit::info_1},
+                                                          {"info2", &VmExit::info_2},
+                                                          {"int_info", &VmExit::int_info},
+                                                          {"next_rip", &VmExit::next_rip},
+                                                          {"rip", &VmExit::rip},
+                                                          {"rflags", &VmExit::rflags},
+                                                          {"rsp", &VmExit::rsp},
+                                                          {"rax", &VmExit::rax},
+                                                          {"cs", &VmExit::cs},
+                                                          {"dr6", &VmExit::dr6},
+                                                          {"dr7", &VmExit::dr7},
+                                                          {"cr2", &VmExit::cr2},
+                                                          {"interrupt_shadow", &VmExit::interrupt_shadow},
+                                                          {"event_injection", &VmExit::event_injection},
+                                                          {"records", &VmExit::records}};
 constexpr Member<Final, std::uint64_t> final_members[] = {
     {"rflags", &Final::rflags},     {"cs", &Final::cs},  {"ss", &Final::ss}, {"dr6", &Final::dr6}, {"dr7", &Final::dr7},
     {"debugctl", &Final::debugctl}, {"cr4", &Final::cr4}};
@@ -86,6 +103,16 @@ void append_record(std::string& out, std::size_t index, const Record& record, co
     number("handler-ss", record.handler_ss);
     number("frame", record.frame);
     out += record.complete == 1 ? "\n" : "  (incomplete)\n";
+}
+
+void append_exit(std::string& out, const VmExit& exit, const Image& image) {
+    auto to = std::back_inserter(out);
+    fmt::format_to(to, "   #VMEXIT {}  rip={}", exit_text(exit.code), address_text(exit.rip, image));
+    for (const auto& [name, field] : exit_members)
+        if (exit.*field != 0 && field != &VmExit::code && field != &VmExit::rip && field != &VmExit::records)
+            fmt::format_to(to, "  {}={}", name,
+                           field == &VmExit::rflags ? flags_text(exit.rflags) : to_text(exit.*field));
+    out += "\n";
 }
 
 void append_final(std::string& out, const Final& final) {
@@ -194,7 +221,16 @@ std::uint64_t linear_rip(const Record& record, const Image& image) {
 
 std::string to_text(const Tape& tape, const Image& image) {
     std::string out;
-    for (std::size_t i = 0; i < std::min(tape.count, tape_capacity); ++i) append_record(out, i, tape.records[i], image);
+    std::size_t exit = 0;
+    const auto exits_before = [&](std::uint64_t records) {
+        for (; exit < std::min(tape.exit_count, tape_capacity) && tape.exits[exit].records <= records; ++exit)
+            append_exit(out, tape.exits[exit], image);
+    };
+    for (std::size_t i = 0; i < std::min(tape.count, tape_capacity); ++i) {
+        exits_before(i);
+        append_record(out, i, tape.records[i], image);
+    }
+    exits_before(~0ull);
     out.append("outcome: ").append(to_text(tape.outcome));
     if (tape.outcome != Outcome::Completed) out.append(" at ").append(address_text(tape.stop_rip, image));
     if (!tape.detail.empty()) out.append(" (").append(tape.detail).append(")");
@@ -220,6 +256,16 @@ std::string to_json(const Tape& tape) {
 
     Json json = {
         {"features", std::move(features)}, {"outcome", to_text(tape.outcome)}, {"records", std::move(records)}};
+    if (tape.exit_count != 0) {
+        Json exits = Json::array();
+        for (std::size_t i = 0; i < std::min(tape.exit_count, tape_capacity); ++i) {
+            Json exit = Json::object();
+            for (const auto& member : exit_members)
+                if (const auto value = tape.exits[i].*member.field; value != 0) exit[member.name] = value;
+            exits.push_back(std::move(exit));
+        }
+        json["exits"] = std::move(exits);
+    }
     if (tape.outcome == Outcome::Completed) {
         Json final = {{"gpr", tape.final.gpr}, {"dr", tape.final.dr}};
         for (const auto& member : final_members)
@@ -262,6 +308,13 @@ tl::expected<Tape, std::string> tape_from_json(std::string_view text) {
         else
             for (const auto& node : *records)
                 ObjectReader(node, "tape.records.", error).members(record_members, tape.records[tape.count++]);
+    }
+    if (const auto* exits = root.find("exits")) {
+        if (!exits->is_array() || exits->size() > tape_capacity)
+            root.fail("exits", fmt::format("an array of at most {} exits", tape_capacity));
+        else
+            for (const auto& node : *exits)
+                ObjectReader(node, "tape.exits.", error).members(exit_members, tape.exits[tape.exit_count++]);
     }
     if (const auto* node = root.find("final")) {
         ObjectReader final(*node, "tape.final.", error);

@@ -156,5 +156,8 @@ private:
 
 /// Reads the keys that make a case out of the root table, and sets the file's op_count.
 Case read_case(TomlFile& file, TableReader& root);
+/// The table [vmm] of a case of world svm.
+struct Vmm;
+void read_vmm(TableReader& table, Vmm& vmm);
 
 }  // namespace faultline::guest

@@ -6,4 +6,5 @@
 #define SLOT 8
 #define PUSHF pushfq
 #define IRET iretq
+#define UNDER_VMM 0
 #include "bare_flat.inc"

@@ -7,4 +7,5 @@
 #define PUSHF pushfd
 #define IRET iretd
 .code32
+#define UNDER_VMM 0
 #include "bare_flat.inc"

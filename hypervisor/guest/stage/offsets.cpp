@@ -22,6 +22,8 @@ int main() {
     define("STUB_STRIDE", stub_stride);
     define("RSP0_TOP", layout::rsp0_top);
     define("EXIT_PORT", layout::exit_port);
+    define("ENTER_PORT", layout::enter_port);
+    define("LEAVE_PORT", layout::leave_port);
     define("CODE", layout::code);
     define("SKIP_TABLE", skip_table);
     define("CR4_PAE", stage_cr4);

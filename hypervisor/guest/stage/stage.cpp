@@ -8,23 +8,28 @@
 #include "hypervisor/guest/stage/memory.hpp"
 #include "hypervisor/guest/stage/tables.hpp"
 #include "hypervisor/guest/tape.hpp"
+#include "hypervisor/guest/vmcb.hpp"
 
 // What a stage's assembler text calls its places.
 extern "C" {
-#define FAULTLINE_PLACE(stage, name) extern const std::uint8_t faultline_bare_##stage##_##name[];
+#define FAULTLINE_PLACE(stage, name) extern const std::uint8_t faultline_##stage##_##name[];
 #define FAULTLINE_PLACES(stage)               \
     FAULTLINE_PLACE(stage, text_begin)        \
     FAULTLINE_PLACE(stage, stubs)             \
-    FAULTLINE_PLACE(stage, prologue)          \
     FAULTLINE_PLACE(stage, epilogue_begin)    \
     FAULTLINE_PLACE(stage, epilogue_read_dr7) \
     FAULTLINE_PLACE(stage, epilogue_end)      \
     FAULTLINE_PLACE(stage, text_end)
-FAULTLINE_PLACES(long64)
-FAULTLINE_PLACE(long64, identify)
-FAULTLINE_PLACE(long64, syscall_entry)
-FAULTLINE_PLACES(prot32)
-FAULTLINE_PLACES(real16)
+FAULTLINE_PLACES(bare_long64)
+FAULTLINE_PLACE(bare_long64, prologue)
+FAULTLINE_PLACE(bare_long64, identify)
+FAULTLINE_PLACE(bare_long64, syscall_entry)
+FAULTLINE_PLACES(bare_prot32)
+FAULTLINE_PLACE(bare_prot32, prologue)
+FAULTLINE_PLACES(bare_real16)
+FAULTLINE_PLACE(bare_real16, prologue)
+FAULTLINE_PLACES(svm_long64)
+FAULTLINE_PLACE(svm_long64, syscall_entry)
 }
 
 namespace faultline::guest {
@@ -39,16 +44,16 @@ std::uint64_t address_in(const std::uint8_t* text, const std::uint8_t* place) {
     return layout::text + static_cast<std::uint64_t>(place - text);
 }
 
-#define FAULTLINE_ADDRESS(stage, name) address_in(faultline_bare_##stage##_text_begin, faultline_bare_##stage##_##name)
-#define FAULTLINE_TEXT(stage)                                                                         \
-    Text {                                                                                            \
-        faultline_bare_##stage##_text_begin, {                                                        \
-            .prologue = FAULTLINE_ADDRESS(stage, prologue), .stubs = FAULTLINE_ADDRESS(stage, stubs), \
-            .epilogue_read_dr7 = FAULTLINE_ADDRESS(stage, epilogue_read_dr7),                         \
-            .epilogue_begin = FAULTLINE_ADDRESS(stage, epilogue_begin),                               \
-            .epilogue_end = FAULTLINE_ADDRESS(stage, epilogue_end), .text_begin = layout::text,       \
-            .text_end = FAULTLINE_ADDRESS(stage, text_end),                                           \
-        }                                                                                             \
+#define FAULTLINE_ADDRESS(stage, name) address_in(faultline_##stage##_text_begin, faultline_##stage##_##name)
+#define FAULTLINE_TEXT(stage)                                                                   \
+    Text {                                                                                      \
+        faultline_##stage##_text_begin, {                                                       \
+            .stubs = FAULTLINE_ADDRESS(stage, stubs),                                           \
+            .epilogue_read_dr7 = FAULTLINE_ADDRESS(stage, epilogue_read_dr7),                   \
+            .epilogue_begin = FAULTLINE_ADDRESS(stage, epilogue_begin),                         \
+            .epilogue_end = FAULTLINE_ADDRESS(stage, epilogue_end), .text_begin = layout::text, \
+            .text_end = FAULTLINE_ADDRESS(stage, text_end),                                     \
+        }                                                                                       \
     }
 
 using Memory = std::vector<std::uint8_t>;
@@ -138,7 +143,6 @@ Stage build(Mode mode, const Text& text) {
     put_tape(stage.memory, mode);
     std::memcpy(stage.memory.data() + layout::text, text.bytes, text.symbols.text_end - text.symbols.text_begin);
     stage.symbols = text.symbols;
-    stage.entry = stage.symbols.prologue;
     stage.idt_base = layout::idt_dpl0;
     stage.idt_limit = static_cast<std::uint16_t>(256 * gate_size(mode) - 1);
     return stage;
@@ -162,10 +166,9 @@ Stage build_protected(Mode mode, const Text& text) {
     return stage;
 }
 
-Stage build_bare_long64() {
-    Stage stage = build_protected(Mode::Long64, FAULTLINE_TEXT(long64));
-    stage.symbols.syscall_entry = FAULTLINE_ADDRESS(long64, syscall_entry);
-    stage.symbols.identify = FAULTLINE_ADDRESS(long64, identify);
+Stage build_long64(const Text& text, std::uint64_t syscall_entry) {
+    Stage stage = build_protected(Mode::Long64, text);
+    stage.symbols.syscall_entry = syscall_entry;
     stage.cr4 = stage_cr4;
     stage.efer = stage_efer;
     stage.star = std::uint64_t{layout::user_ss - 8} << 48 | std::uint64_t{layout::kernel_cs} << 32;
@@ -174,9 +177,23 @@ Stage build_bare_long64() {
     return stage;
 }
 
+Stage build_bare_long64() {
+    Stage stage = build_long64(FAULTLINE_TEXT(bare_long64), FAULTLINE_ADDRESS(bare_long64, syscall_entry));
+    stage.entry = stage.symbols.prologue = FAULTLINE_ADDRESS(bare_long64, prologue);
+    stage.symbols.identify = FAULTLINE_ADDRESS(bare_long64, identify);
+    return stage;
+}
+
+Stage build_bare_prot32() {
+    Stage stage = build_protected(Mode::Prot32, FAULTLINE_TEXT(bare_prot32));
+    stage.entry = stage.symbols.prologue = FAULTLINE_ADDRESS(bare_prot32, prologue);
+    return stage;
+}
+
 Stage build_bare_real16() {
     constexpr std::uint16_t limit = 0xFFFF, code = 0x9B, data = 0x93, busy_tss = 0x8B;
-    Stage stage = build(Mode::Real16, FAULTLINE_TEXT(real16));
+    Stage stage = build(Mode::Real16, FAULTLINE_TEXT(bare_real16));
+    stage.entry = stage.symbols.prologue = FAULTLINE_ADDRESS(bare_real16, prologue);
     for (unsigned vector = 0; vector < 256; ++vector)
         put(stage.memory, layout::idt_dpl0 + 4 * vector,
             static_cast<std::uint32_t>(stage.symbols.stubs + stub_stride * vector));
@@ -187,9 +204,56 @@ Stage build_bare_real16() {
     return stage;
 }
 
+svm::VmcbSegment segment(const Segment& s) { return {s.selector, s.attributes, s.limit, s.base}; }
+
+/// What every guest of world svm begins with; a case patches it (vmm.cpp).
+svm::Vmcb initial_vmcb(const Stage& stage) {
+    constexpr std::uint64_t pat_reset = 0x0007'0406'0007'0406, svme = 1 << 12;
+    svm::Vmcb block{};
+    block.intercept_3 = 1u << (static_cast<unsigned>(svm::Intercept::Io) - static_cast<unsigned>(svm::Intercept::Intr));
+    block.intercept_4 = 1;  // VMRUN, without which VMRUN fails
+    block.iopm_base = layout::iopm;
+    block.msrpm_base = layout::msrpm;
+    block.asid = 1;
+    block.es = segment(stage.es), block.cs = segment(stage.cs), block.ss = segment(stage.ss);
+    block.ds = segment(stage.ds), block.fs = segment(stage.fs), block.gs = segment(stage.gs);
+    block.tr = segment(stage.tr);
+    block.gdtr = {0, 0, stage.gdt_limit, stage.gdt_base};
+    block.idtr = {0, 0, stage.idt_limit, stage.idt_base};
+    block.efer = stage.efer | svme;
+    block.cr0 = stage.cr0, block.cr3 = stage.cr3, block.cr4 = stage.cr4;
+    block.dr6 = dr::dr6_reset, block.dr7 = dr::dr7_reset;
+    block.rflags = rflags::fixed1;
+    block.star = stage.star, block.lstar = stage.lstar, block.sfmask = stage.sfmask;
+    block.g_pat = pat_reset;
+    return block;
+}
+
+/// What the exits for I/O and MSRs ask; a case that intercepts I/O patches in the ports of programs. Bit n of the first map is port n; two bits of the second are one MSR, read
+/// and write. AMD APM vol 2, "IOIO Intercepts", "MSR Intercepts".
+void put_permission_maps(Memory& memory) {
+    const auto mark = [&](std::uint64_t map, unsigned bit) {
+        memory[map + bit / 8] |= static_cast<std::uint8_t>(1u << bit % 8);
+    };
+    for (const unsigned port : {layout::exit_port, layout::enter_port, layout::leave_port}) mark(layout::iopm, port);
+    mark(layout::msrpm, 2 * debugctl::msr);
+    mark(layout::msrpm, 2 * debugctl::msr + 1);
+}
+
+Stage build_svm_long64() {
+    Stage stage = build_long64(FAULTLINE_TEXT(svm_long64), FAULTLINE_ADDRESS(svm_long64, syscall_entry));
+    put(stage.memory, layout::vmcb, initial_vmcb(stage));
+    put_permission_maps(stage.memory);
+    return stage;
+}
+
 }  // namespace
 
 const Stage* stage_of(World world, Mode mode) {
+    if (world == World::Svm && long_mode(mode)) {
+        static const Stage stage = build_svm_long64();
+        return &stage;
+    }
     if (world != World::Bare) return nullptr;
     switch (mode) {
         case Mode::Long64:
@@ -198,7 +262,7 @@ const Stage* stage_of(World world, Mode mode) {
             return &stage;
         }
         case Mode::Prot32: {
-            static const Stage stage = build_protected(mode, FAULTLINE_TEXT(prot32));
+            static const Stage stage = build_bare_prot32();
             return &stage;
         }
         case Mode::Real16: {

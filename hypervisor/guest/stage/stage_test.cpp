@@ -45,7 +45,8 @@ constexpr std::uint64_t present = 1, writable = 2, user = 4, accessed_and_dirty 
 TEST(Stage, LongModesShareOne) {
     EXPECT_EQ(stage_of(World::Bare, Mode::Compat32), stage_of(World::Bare, Mode::Long64));
     EXPECT_NE(stage_of(World::Bare, Mode::Long64), nullptr);
-    EXPECT_EQ(stage_of(World::Svm, Mode::Long64), nullptr);
+    EXPECT_EQ(stage_of(World::Vmx, Mode::Long64), nullptr);
+    EXPECT_EQ(stage_of(World::Svm, Mode::Prot32), nullptr);
     EXPECT_NE(stage_of(World::Bare, Mode::Prot32), stage_of(World::Bare, Mode::Real16));
 }
 
