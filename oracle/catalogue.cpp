@@ -4,6 +4,7 @@
 
 #include "oracle/chapters/debug/chapter.hpp"
 #include "oracle/chapters/exceptions/chapter.hpp"
+#include "oracle/chapters/svm/chapter.hpp"
 #include "oracle/verdict.hpp"
 
 namespace faultline::oracle {
@@ -35,6 +36,7 @@ const std::vector<RuleInfo>& all() {
         for (const auto& rule : debug::rule_table()) list.push_back(rule.info);
         list.insert(list.end(), std::begin(judge_rules), std::end(judge_rules));
         for (const auto& rule : exceptions::rule_table()) list.push_back(rule.info);
+        for (const auto& rule : svm::rule_table()) list.push_back(rule.info);
         return list;
     }();
     return rules;
@@ -52,6 +54,7 @@ const RuleInfo* find_rule(std::string_view id) {
 
 std::string_view beyond_reach(const RuleInfo& info, RuleVendor machines) {
     if (is_corollary(info.id)) return "a corollary: other rules imply it";
+    if (info.chapter == "svm") return "no program of world bare runs under a hypervisor";
     if (info.vendor == RuleVendor::Intel && machines == RuleVendor::Amd)
         return "Intel only, and the subject is an AMD machine";
     constexpr std::string_view by_the_op = "an op meets the check itself, before anything is delivered (XCP-182)";

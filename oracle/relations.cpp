@@ -4,6 +4,7 @@
 #include "oracle/catalogue.hpp"
 #include "oracle/chapters/debug/rules.hpp"
 #include "oracle/chapters/exceptions/rules.hpp"
+#include "oracle/chapters/svm/rules.hpp"
 
 namespace faultline::oracle {
 namespace {
@@ -12,10 +13,12 @@ template <class Rules, class F>
 void each_exception(const Rules& rules, F f) {
     boost::hana::for_each(rules, [&](auto free_type) {
         using Free = typename decltype(free_type)::type;
-        boost::hana::for_each(rules, [&](auto type) {
-            using Rule = typename decltype(type)::type;
-            if constexpr (Free::excepts::template contains<Rule>) f(Free::info.id, Rule::info.id);
-        });
+        // The others except nothing, and looking at every pair of rules is what makes compilers slow.
+        if constexpr (Free::info.kind == RuleKind::Free)
+            boost::hana::for_each(rules, [&](auto type) {
+                using Rule = typename decltype(type)::type;
+                if constexpr (Free::excepts::template contains<Rule>) f(Free::info.id, Rule::info.id);
+            });
     });
 }
 
@@ -29,6 +32,7 @@ std::vector<std::string_view> excepted_with(std::string_view id) {
     };
     each_exception(debug::rules, relate);
     each_exception(exceptions::rules, relate);
+    each_exception(svm::rules, relate);
     return others;
 }
 
@@ -40,6 +44,7 @@ bool is_corollary(std::string_view id) {
     };
     boost::hana::for_each(debug::rules, look);
     boost::hana::for_each(exceptions::rules, look);
+    boost::hana::for_each(svm::rules, look);
     return corollary;
 }
 

@@ -3,6 +3,7 @@
 
 #include "oracle/chapters/debug/formal.hpp"
 #include "oracle/chapters/exceptions/formal.hpp"
+#include "oracle/chapters/svm/formal.hpp"
 #include "oracle/proof/prover.hpp"
 
 namespace faultline::oracle::proof {
@@ -11,7 +12,7 @@ namespace {
 template <class Formal>
 constexpr Chapter chapter = {Formal::name, [](const Options& options) { return Prover<Formal>(options).prove(); }};
 
-constexpr std::array all = {chapter<debug::Formal>, chapter<exceptions::Formal>};
+constexpr std::array all = {chapter<debug::Formal>, chapter<exceptions::Formal>, chapter<svm::Formal>};
 
 }  // namespace
 
