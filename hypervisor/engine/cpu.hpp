@@ -31,14 +31,21 @@ constexpr unsigned dpl(unsigned attributes) { return attributes >> 5 & 3; }
 namespace cr0 {
 inline constexpr std::uint64_t pe = 1, mp = 1 << 1, em = 1 << 2, ts = 1 << 3, et = 1 << 4, ne = 1 << 5, wp = 1 << 16,
                                am = 1 << 18, nw = 1 << 29, cd = 1 << 30, pg = 1ull << 31;
-}
+inline constexpr std::uint64_t defined = pe | mp | em | ts | et | ne | wp | am | nw | cd | pg;
+}  // namespace cr0
 namespace cr4 {
 inline constexpr std::uint64_t tsd = 1 << 2, de = 1 << 3, pse = 1 << 4, pae = 1 << 5, mce = 1 << 6, pge = 1 << 7,
                                pce = 1 << 8, osfxsr = 1 << 9, osxmmexcpt = 1 << 10;
-}
+inline constexpr std::uint64_t defined = tsd | de | pse | pae | mce | pge | pce;  ///< here; the rest must be zero
+}  // namespace cr4
 namespace efer {
-inline constexpr std::uint64_t sce = 1, lme = 1 << 8, lma = 1 << 10, nxe = 1 << 11;
-}
+inline constexpr std::uint64_t sce = 1, lme = 1 << 8, lma = 1 << 10, nxe = 1 << 11, svme = 1 << 12;
+inline constexpr std::uint64_t defined = sce | lme | lma | nxe | svme;
+}  // namespace efer
+
+inline constexpr std::uint64_t rflags_defined = rflags::arithmetic | rflags::tf | rflags::if_ | rflags::df |
+                                                rflags::iopl | rflags::nt | rflags::rf | rflags::vm | rflags::ac |
+                                                rflags::vif | rflags::vip | rflags::id;
 
 /// What CS, CR0.PE and EFER.LMA make of the code being executed. AMD APM vol 2, "Operating Modes".
 enum class CodeMode : std::uint8_t { Long64, Compat32, Compat16, Protected32, Protected16, Real };
@@ -63,9 +70,10 @@ struct Cpu {
     std::uint64_t& next_rip() { return r[next_rip_slot]; }
 };
 
-/// Bits 63:47 all equal. AMD APM vol 2, "Canonical Address Form".
-constexpr bool canonical(std::uint64_t address) {
-    return static_cast<std::uint64_t>(static_cast<std::int64_t>(address << 16) >> 16) == address;
+constexpr std::uint64_t sign_extended(std::uint64_t address) {
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(address << 16) >> 16);
 }
+/// Bits 63:47 all equal. AMD APM vol 2, "Canonical Address Form".
+constexpr bool canonical(std::uint64_t address) { return sign_extended(address) == address; }
 
 }  // namespace faultline::engine

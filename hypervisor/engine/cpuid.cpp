@@ -18,12 +18,19 @@ constexpr std::uint32_t cmpxchg16b = 1 << 13, movbe = 1 << 22, popcnt = 1 << 23;
 constexpr std::uint32_t all = cmpxchg16b | movbe | popcnt;
 }  // namespace ecx1
 namespace ext {
-constexpr std::uint32_t lahf_sahf = 1, abm = 1 << 5, prefetch = 1 << 8;  // ECX
+constexpr std::uint32_t lahf_sahf = 1, svm = 1 << 2, abm = 1 << 5, prefetch = 1 << 8;  // ECX
 constexpr std::uint32_t syscall = 1 << 11, nx = 1 << 20, page_1gb = 1 << 26, rdtscp = 1 << 27,
                         long_mode = 1 << 29;  // EDX
 /// Leaf 8000_0001 EDX repeats these bits of leaf 1.
 constexpr std::uint32_t repeated = edx1::all & ~edx1::clfsh;
 }  // namespace ext
+/// AMD APM vol 2, "Secure Virtual Machine": what each of its sections says about EDX. Nested paging is not there.
+namespace svm {
+constexpr std::uint32_t revision = 1, address_spaces = 0x8000;
+constexpr std::uint32_t lbr_virtualisation = 1 << 1, lock = 1 << 2, next_rip = 1 << 3, flush_by_asid = 1 << 6,
+                        decode_assists = 1 << 7, pause_filter = 1 << 10;
+constexpr std::uint32_t edx = lbr_virtualisation | lock | next_rip | flush_by_asid | decode_assists | pause_filter;
+}  // namespace svm
 
 CpuidLeaf text(std::string_view sixteen) {
     CpuidLeaf leaf;
@@ -33,7 +40,7 @@ CpuidLeaf text(std::string_view sixteen) {
 }
 
 constexpr std::string_view brand = "Faultline built-in AMD machine\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-constexpr std::uint32_t last_leaf = 7, last_extended = 0x8000'0008;
+constexpr std::uint32_t last_leaf = 7, last_extended = 0x8000'000A;
 constexpr CpuidLeaf vendor{0, 0x6874'7541, 0x444D'4163, 0x6974'6E65};  // AuthenticAMD
 
 }  // namespace
@@ -44,7 +51,7 @@ CpuidLeaf cpuid_leaf(std::uint32_t number) {
         case 1: return {signature, 8 << 8, ecx1::all, edx1::all};  // CLFLUSH line: 8 quadwords
         case 0x8000'0000: return {last_extended, vendor.ebx, vendor.ecx, vendor.edx};
         case 0x8000'0001:
-            return {signature, 0, ext::lahf_sahf | ext::abm | ext::prefetch,
+            return {signature, 0, ext::lahf_sahf | ext::svm | ext::abm | ext::prefetch,
                     ext::repeated | ext::syscall | ext::nx | ext::page_1gb | ext::rdtscp | ext::long_mode};
         case 0x8000'0002:
         case 0x8000'0003:
@@ -55,6 +62,7 @@ CpuidLeaf cpuid_leaf(std::uint32_t number) {
             return text({padded + (number - 0x8000'0002) * piece, piece});
         }
         case 0x8000'0008: return {physical_address_bits | 48 << 8, 0, 0, 0};
+        case 0x8000'000A: return {svm::revision, svm::address_spaces, 0, svm::edx};
         default: return {};
     }
 }

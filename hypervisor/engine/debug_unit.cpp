@@ -91,7 +91,7 @@ void DebugUnit::record(DebugEvent event, std::uint64_t causes) {
 
 /// AMD APM vol 2, "Debug-Control Register (DR7)" for GD, "Control-Transfer Breakpoint Features" for BTF and LBR.
 void DebugUnit::enter_handler() {
-    if (general_detect()) dr7_ &= ~guest::dr::dr7_gd;
+    clear_general_detect();
     debugctl &= ~(guest::debugctl::btf | guest::debugctl::lbr);
 }
 

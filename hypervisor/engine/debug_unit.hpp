@@ -53,6 +53,7 @@ public:
     void record(DebugEvent event, std::uint64_t causes);
     /// The #DB handler is entered: GD, BTF and LBR are cleared.
     void enter_handler();
+    void clear_general_detect() { dr7_ &= ~guest::dr::dr7_gd; }
     /// A task switch: L0–L3 are cleared, G0–G3 stay.
     void clear_local_breakpoints();
     void record_branch(std::uint64_t from, std::uint64_t to);
@@ -61,6 +62,7 @@ public:
     /// What MOV to DR6 and DR7 store (bits 63:32 are the caller's #GP).
     static std::uint64_t writable_dr6(std::uint64_t value);
     static std::uint64_t writable_dr7(std::uint64_t value);
+    static constexpr std::uint64_t writable_debugctl = guest::debugctl::lbr | guest::debugctl::btf;
 
 private:
     void rearm();

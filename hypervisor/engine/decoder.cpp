@@ -18,7 +18,8 @@ const std::array<const Row*, special::key_count>& rows_by_key() {
         std::array<const Row*, special::key_count> rows{};
         for (auto family : {arithmetic_family(), shift_family(), bit_family(), multiply_family(), move_family(),
                             stack_family(), branch_family(), far_family(), string_family(), flag_family(), interrupt_family(),
-                            syscall_family(), segment_family(), decimal_family(), system_family()})
+                            syscall_family(), segment_family(), decimal_family(), system_family(),
+                            svm_family()})
             for (const Entry& entry : family) rows[entry.key] = &entry.row;
         return rows;
     }();

@@ -2,6 +2,8 @@
 // ways to a handler share. AMD APM vol 2, "Exceptions and Interrupts".
 #include "hypervisor/engine/delivery.hpp"
 
+#include "hypervisor/engine/svm/svm.hpp"
+
 namespace faultline::engine {
 namespace {
 
@@ -10,14 +12,25 @@ constexpr bool has_error_code(std::uint8_t number) {
     return number < 32 && (1u << 8 | 0x1Fu << 10 | 1u << 17 | 1u << 21 | 1u << 29 | 1u << 30) >> number & 1;
 }
 
-/// Pushed with RF set: faults other than #DB. AMD APM vol 2, "Resume Flag (RF) Bit".
-constexpr bool is_fault(std::uint8_t number) {
-    return number != vector::db && number != vector::nmi && number != vector::bp && number != 4 && number != vector::df;
-}
-
 constexpr bool is_contributory(std::uint8_t number) {
     return number == vector::de || (number >= vector::ts && number <= vector::gp) || number == 21 || number == 29 ||
            number == 30;
+}
+
+/// As EXITINTINFO tells it. INT3 and INTO count as exceptions, and real mode pushes no error codes. AMD APM vol 2,
+/// "Intercepts during IDT Interrupt Delivery".
+std::uint64_t described(const Event& event, bool real_mode) {
+    namespace info = guest::svm::event_info;
+    const auto type = [&] {
+        switch (event.delivery) {
+            case Delivery::Interrupt: return info::External;
+            case Delivery::Nmi: return info::Nmi;
+            case Delivery::Software: return info::Software;
+            default: return info::Exception;
+        }
+    }();
+    return event.pushes_error && !real_mode ? info::make(type, event.number, event.error)
+                                            : info::make(type, event.number);
 }
 
 /// AMD APM vol 2, "#DF—Double-Fault Exception (Vector 8)".
@@ -64,19 +77,24 @@ void clear_flags(Machine& m, std::uint64_t cleared, bool interrupt_gate) {
     m.set_rflags(m.cpu.rflags & ~cleared);
 }
 
-bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery delivery, std::uint64_t return_rip,
-                            std::uint64_t pushed_rflags) {
+bool Machine::enter_handler(Fault raised, Delivery delivery, std::uint64_t return_rip, std::uint64_t pushed_rflags) {
+    std::uint8_t number = raised.vector;
+    std::uint32_t error = raised.error;
     if (quirks.any()) [[unlikely]]
         QuirkHooks::before_delivery(*this, number, error, delivery, return_rip, pushed_rflags);
-    const bool pushes_error = (delivery == Delivery::Exception && has_error_code(number)) ||
-                              (number == vector::db && quirk(Quirk::db_pushes_error_code));
+    const bool has_error = raised.has_error.value_or(has_error_code(number));
+    const bool pushes_error =
+        (delivery == Delivery::Exception && has_error) || (number == vector::db && quirk(Quirk::db_pushes_error_code));
     const Event event{number, delivery, pushes_error, error, return_rip, pushed_rflags};
+    if (svm.in_guest) [[unlikely]]
+        svm.delivering = described(event, real_mode());
     const std::uint64_t from = cpu.rip, dr7 = debug.dr7(), debugctl = debug.debugctl;
     const bool entered = real_mode()   ? enter_real(*this, event)
                          : long_mode() ? enter_long(*this, event)
                                        : enter_legacy(*this, event);
     if (!entered) return false;
 
+    svm.delivering = 0;
     if (number == vector::db && delivery == Delivery::Exception) {
         debug.enter_handler();
     } else {
@@ -91,8 +109,11 @@ bool Machine::enter_handler(std::uint8_t number, std::uint32_t error, Delivery d
 bool Machine::deliver(Fault event, Delivery delivery, std::uint64_t return_rip, std::uint64_t pushed_rflags) {
     constexpr unsigned most_faults = 64;  // far more than any chain that ends
     unsigned faults = 0;
-    while (!enter_handler(event.vector, event.error, delivery, return_rip, pushed_rflags)) {
+    while (!enter_handler(event, delivery, return_rip, pushed_rflags)) {
         if (attention & stopped) return false;  // a task switch to what the machine does not have
+        // A task switch that is intercepted, or a second exception: "checked for intercepts before being combined with
+        // the prior exception". AMD APM vol 2, "Exception Intercepts", "EXITINTINFO Pseudo-Code".
+        if (attention & exiting || exits_on(fault)) return leave_guest(*this);
         // #AC is benign: one that meets itself in its delivery does so for ever.
         if (++faults > most_faults) {
             stop(Exit::StepLimit);
@@ -100,11 +121,16 @@ bool Machine::deliver(Fault event, Delivery delivery, std::uint64_t return_rip, 
         }
         const bool exception = delivery == Delivery::Exception;
         if (exception && event.vector == vector::df) {
+            if (exits_on(Intercept::Shutdown)) return leave_guest(*this);
             stop(Exit::Shutdown);
             return false;
         }
         const Fault first = event;
-        event = exception && makes_double_fault(event.vector, fault.vector) ? Fault{vector::df, 0, 0} : fault;
+        event = fault;
+        if (exception && makes_double_fault(first.vector, fault.vector)) {
+            event = {vector::df, 0, 0};
+            if (exits_on(event)) return leave_guest(*this);
+        }
         if (quirks.any()) [[unlikely]]
             QuirkHooks::nested_fault(*this, first.vector, event);
         // A nested fault finds the interrupted boundary, whatever the first event would have returned to; after a task
@@ -126,7 +152,14 @@ bool Machine::deliver_debug(DebugEvent event, std::uint64_t debug_causes, std::u
         QuirkHooks::recorded(*this, event, all, dr6);
     debug.pending = 0;
     drop(causes);
-    return deliver({vector::db, 0, 0}, Delivery::Exception, return_rip, pushed_rflags);
+    const Fault exception{vector::db, 0, 0};
+    // "A vector 1 exception generated by … ICEBP does not trigger the #DB intercept", and what is saved of DR6 and DR7
+    // is "what would be visible to a #DB exception handler". AMD APM vol 2, "#DB (Debug)" of the exception intercepts.
+    if (event == DebugEvent::Condition && exits_on(exception)) {
+        debug.clear_general_detect();
+        return leave_guest(*this);
+    }
+    return deliver(exception, Delivery::Exception, return_rip, pushed_rflags);
 }
 
 }  // namespace faultline::engine

@@ -15,13 +15,19 @@ struct Event {
     std::uint32_t error = 0;
     std::uint64_t return_rip = 0, pushed_rflags = 0;
 
-    bool software() const { return delivery == Delivery::Software; }
+    bool software() const { return delivery == Delivery::Software || delivery == Delivery::SoftwareException; }
     /// EXT of the error codes of what goes wrong on the way. AMD APM vol 2, "Selector-Error Code".
     std::uint32_t external() const { return software() ? 0 : 1; }
     /// IDT set, and the vector as index.
     std::uint32_t gate_error() const { return number * 8u | 2 | external(); }
     std::uint32_t selector_error(std::uint16_t selector) const { return engine::selector_error(selector) | external(); }
 };
+
+/// Pushed with RF set: faults other than #DB. AMD APM vol 2, "Resume Flag (RF) Bit".
+constexpr bool is_fault(std::uint8_t number) {
+    return number != vector::db && number != vector::nmi && number != vector::bp && number != vector::of &&
+           number != vector::df;
+}
 
 /// One attempt each: false after raising what went wrong, with no register changed (but see switch_task).
 bool enter_long(Machine& m, const Event& event);

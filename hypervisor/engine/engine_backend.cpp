@@ -1,6 +1,6 @@
 #include "hypervisor/engine/engine_backend.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <map>
@@ -143,6 +143,7 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
             case Exit::StepLimit: return Outcome::Hang;
             case Exit::Unimplemented: return Outcome::InternalError;
             case Exit::EntryFailure: return Outcome::EntryFailure;
+            case Exit::VmExit: break;  // only from guests that an owner enters
         }
     }
 }
@@ -155,9 +156,9 @@ std::optional<Outcome> EngineBackend::answer_stop(const guest::StageSymbols& sym
 }
 
 std::string EngineBackend::describe_unimplemented() {
-    std::string bytes;
-    for (const std::uint8_t byte : machine_->bytes_at_rip()) bytes += fmt::format(" {:02x}", byte);
-    return "the engine does not implement the instruction that starts with" + bytes;
+    std::array<std::uint8_t, max_instruction_length> bytes;
+    const std::span fetched(bytes.data(), machine_->fetch_bytes(bytes));
+    return fmt::format("the engine does not implement the instruction that starts with {:02x}", fmt::join(fetched, " "));
 }
 
 }  // namespace

@@ -56,5 +56,6 @@ std::span<const Entry> interrupt_family();   ///< exec_interrupt.cpp
 std::span<const Entry> syscall_family();     ///< exec_syscall.cpp
 std::span<const Entry> segment_family();     ///< exec_segment.cpp
 std::span<const Entry> system_family();      ///< exec_system.cpp
+std::span<const Entry> svm_family();         ///< svm/instructions.cpp
 
 }  // namespace faultline::engine

@@ -8,15 +8,26 @@ namespace faultline::engine {
 namespace {
 
 /// INT n, INT3 and INTO: no trap of their own for TF, which their delivery clears. AMD APM vol 2, "Single Stepping".
-bool software_interrupt(Machine& m, std::uint8_t number) {
+bool software_interrupt(Machine& m, std::uint8_t number, Delivery delivery) {
     m.step_settled = m.branched = true;
-    return m.enter_handler(number, 0, Delivery::Software, m.cpu.next_rip(), m.cpu.rflags);
+    return m.enter_handler({number, 0, 0}, delivery, m.cpu.next_rip(), m.cpu.rflags);
 }
 
-bool int_n(Machine& m, const Instruction& i) { return software_interrupt(m, static_cast<std::uint8_t>(i.imm)); }
-bool int3(Machine& m, const Instruction&) { return software_interrupt(m, vector::bp); }
+/// AMD APM vol 2, "Instruction Intercepts": before any exception, and vectors 0–31 are none here; "INTn Intercepts".
+bool int_n(Machine& m, const Instruction& i) {
+    const auto number = static_cast<std::uint8_t>(i.imm);
+    if (m.exits_on(Intercept::SoftwareInterrupt, number)) return false;
+    return software_interrupt(m, number, Delivery::Software);
+}
+
+/// A trap, but one whose intercept finds RIP at the instruction. AMD APM vol 2, "Exception Intercepts".
+bool software_exception(Machine& m, std::uint8_t number) {
+    if (m.exits_on(Fault{number, 0, 0})) return false;
+    return software_interrupt(m, number, Delivery::SoftwareException);
+}
+bool int3(Machine& m, const Instruction&) { return software_exception(m, vector::bp); }
 /// Not in 64-bit mode, where the decoder knows no such opcode.
-bool into(Machine& m, const Instruction&) { return !flag(m, rflags::of) || software_interrupt(m, vector::of); }
+bool into(Machine& m, const Instruction&) { return !flag(m, rflags::of) || software_exception(m, vector::of); }
 
 /// A signed index against the two bounds in memory: #BR is a fault. AMD APM vol 3, "BOUND".
 struct Bound {
@@ -35,6 +46,7 @@ struct Bound {
 /// ICEBP: an instruction that is a #DB. No DPL check, no cause bit; a breakpoint held by a MOV SS before it joins.
 /// A fault met on the way finds RIP at the ICEBP and EXT set.
 bool icebp(Machine& m, const Instruction&) {
+    if (m.exits_on(Intercept::Icebp)) return false;
     if (m.quirk(Quirk::icebp_raises_ud)) return m.raise_ud();
     m.step_settled = m.branched = true;
     return m.deliver_debug(DebugEvent::Icebp, 0, m.cpu.next_rip(), m.cpu.rflags);
@@ -44,6 +56,7 @@ bool undefined(Machine& m, const Instruction&) { return m.raise_ud(); }
 
 bool hlt(Machine& m, const Instruction&) {
     if (m.cpu.cpl != 0) return m.raise_gp();
+    if (m.exits_on(Intercept::Hlt)) return false;
     m.pend(Machine::halted);
     m.stop(Exit::Hlt);
     return true;
@@ -86,6 +99,7 @@ bool return_to_task(Machine& m) {
 /// In 64-bit mode SS:RSP are popped whatever the operand size, elsewhere only by a return to an outer level.
 template <class T>
 bool iret(Machine& m, const Instruction&) {
+    if (m.exits_on(Intercept::Iret)) return false;  // before any exception: "Instruction Intercepts"
     if (!m.real_mode() && flag(m, rflags::nt) && !m.quirk(Quirk::iret_ignores_nt))
         return m.long_mode() ? m.raise_gp() : return_to_task(m);
     const auto pop_slot = [&](unsigned n, T& value) {

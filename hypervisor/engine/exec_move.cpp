@@ -87,6 +87,16 @@ bool xlat(Machine& m, const Instruction& i) {
 
 bool nothing(Machine&, const Instruction&) { return true; }
 
+/// "Each PAUSE instruction decrements the counter, and the PAUSE intercept only occurs if the counter goes below zero".
+/// AMD APM vol 2, "Instruction Intercepts".
+bool pause(Machine& m, const Instruction&) {
+    if (m.svm.pauses_left != 0) {
+        --m.svm.pauses_left;
+        return true;
+    }
+    return !m.exits_on(Intercept::Pause);
+}
+
 /// Checked like a read of one byte. AMD APM vol 3, "CLFLUSH".
 bool clflush(Machine& m, const Instruction& i) {
     std::uint8_t ignored;
@@ -114,7 +124,7 @@ std::span<const Entry> move_family() {
         {ZYDIS_MNEMONIC_XCHG, row_of<Xchg, Form::RR, Form::RM, Form::MR>()},
         {ZYDIS_MNEMONIC_XLAT, any_form(xlat)},
         {ZYDIS_MNEMONIC_NOP, any_form(nothing)},
-        {ZYDIS_MNEMONIC_PAUSE, any_form(nothing)},
+        {ZYDIS_MNEMONIC_PAUSE, any_form(pause)},
         {ZYDIS_MNEMONIC_PREFETCH, any_form(nothing)},
         {ZYDIS_MNEMONIC_PREFETCHW, any_form(nothing)},
         {ZYDIS_MNEMONIC_PREFETCHNTA, any_form(nothing)},

@@ -77,11 +77,15 @@ struct LoadFar {
     }
 };
 
+/// Intercepts of the descriptor tables are checked "after #UD and #GP exception checks, but before any memory access";
+/// what a selector is worth is found out later. AMD APM vol 2, "Instruction Intercepts".
+///
 /// A limit of 16 bits and a base: 64 bits in 64-bit mode, else 32, or 24 with an operand of 16. AMD APM vol 3, "LGDT",
 /// "LIDT".
 template <unsigned operand_bits>
-bool load_table(Machine& m, const Instruction& i, std::uint64_t& base, std::uint16_t& limit) {
+bool load_table(Machine& m, const Instruction& i, Intercept intercept, std::uint64_t& base, std::uint16_t& limit) {
     if (m.cpu.cpl != 0) return m.raise_gp();
+    if (m.exits_on(intercept)) return false;
     const std::uint64_t at = linear_address(m, i);
     std::uint16_t new_limit;
     std::uint64_t new_base;
@@ -98,22 +102,27 @@ bool load_table(Machine& m, const Instruction& i, std::uint64_t& base, std::uint
 
 template <unsigned operand_bits>
 bool lgdt(Machine& m, const Instruction& i) {
-    return load_table<operand_bits>(m, i, m.cpu.gdt_base, m.cpu.gdt_limit);
+    return load_table<operand_bits>(m, i, Intercept::LoadGdtr, m.cpu.gdt_base, m.cpu.gdt_limit);
 }
 template <unsigned operand_bits>
 bool lidt(Machine& m, const Instruction& i) {
-    return load_table<operand_bits>(m, i, m.cpu.idt_base, m.cpu.idt_limit);
+    return load_table<operand_bits>(m, i, Intercept::LoadIdtr, m.cpu.idt_base, m.cpu.idt_limit);
 }
 
-bool store_table(Machine& m, const Instruction& i, std::uint64_t base, std::uint16_t limit) {
+bool store_table(Machine& m, const Instruction& i, Intercept intercept, std::uint64_t base, std::uint16_t limit) {
+    if (m.exits_on(intercept)) return false;
     const std::uint64_t at = linear_address(m, i);
     const std::size_t base_size = m.long64() ? sizeof base : 4;
     if (!m.may_write(at + 2, base_size, via(i)) || !m.store(at, limit, via(i))) return false;
     return m.long64() ? m.store(at + 2, base, via(i)) : m.store(at + 2, static_cast<std::uint32_t>(base), via(i));
 }
 
-bool sgdt(Machine& m, const Instruction& i) { return store_table(m, i, m.cpu.gdt_base, m.cpu.gdt_limit); }
-bool sidt(Machine& m, const Instruction& i) { return store_table(m, i, m.cpu.idt_base, m.cpu.idt_limit); }
+bool sgdt(Machine& m, const Instruction& i) {
+    return store_table(m, i, Intercept::StoreGdtr, m.cpu.gdt_base, m.cpu.gdt_limit);
+}
+bool sidt(Machine& m, const Instruction& i) {
+    return store_table(m, i, Intercept::StoreIdtr, m.cpu.idt_base, m.cpu.idt_limit);
+}
 
 /// System descriptors have 16 bytes in long mode, where a 16-bit TSS is none. AMD APM vol 2, "System Descriptors".
 bool load_system_segment(Machine& m, std::uint16_t selector, bool is_tss, guest::Segment& out) {
@@ -143,6 +152,7 @@ struct Lldt {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
         if (m.cpu.cpl != 0) return m.raise_gp();
+        if (m.exits_on(Intercept::LoadLdtr)) return false;
         std::uint16_t selector;
         if (!read_destination<std::uint16_t, form>(m, i, selector)) return false;
         if (!is_null(selector)) return load_system_segment(m, selector, false, m.cpu.ldtr);
@@ -155,6 +165,7 @@ struct Ltr {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
         if (m.cpu.cpl != 0) return m.raise_gp();
+        if (m.exits_on(Intercept::LoadTr)) return false;
         std::uint16_t selector;
         if (!read_destination<std::uint16_t, form>(m, i, selector)) return false;
         if (is_null(selector)) return m.raise_gp();
@@ -163,10 +174,11 @@ struct Ltr {
 };
 
 /// SLDT, STR: zero-extended into a register, 16 bits into memory.
-template <guest::Segment Cpu::*which>
+template <guest::Segment Cpu::*which, Intercept intercept>
 struct StoreSystemSegment {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
+        if (m.exits_on(intercept)) return false;
         const std::uint16_t selector = (m.cpu.*which).selector;
         if constexpr (form == Form::M) return m.store(linear_address(m, i), selector, via(i));
         set_reg<T>(m, i.dst, static_cast<T>(selector));
@@ -268,8 +280,8 @@ std::span<const Entry> segment_family() {
         {ZYDIS_MNEMONIC_SIDT, any_form(sidt)},
         {ZYDIS_MNEMONIC_LLDT, operand_row<Lldt>()},
         {ZYDIS_MNEMONIC_LTR, operand_row<Ltr>()},
-        {ZYDIS_MNEMONIC_SLDT, operand_row<StoreSystemSegment<&Cpu::ldtr>>()},
-        {ZYDIS_MNEMONIC_STR, operand_row<StoreSystemSegment<&Cpu::tr>>()},
+        {ZYDIS_MNEMONIC_SLDT, operand_row<StoreSystemSegment<&Cpu::ldtr, Intercept::StoreLdtr>>()},
+        {ZYDIS_MNEMONIC_STR, operand_row<StoreSystemSegment<&Cpu::tr, Intercept::StoreTr>>()},
         {ZYDIS_MNEMONIC_SWAPGS, any_form(swapgs)},
         {ZYDIS_MNEMONIC_LAR, row_of<LoadAccess<false>, Form::RR, Form::RM>()},
         {ZYDIS_MNEMONIC_LSL, row_of<LoadAccess<true>, Form::RR, Form::RM>()},

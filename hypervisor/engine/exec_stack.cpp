@@ -32,6 +32,7 @@ struct Pop {
 
 template <class T>
 bool pushf(Machine& m, const Instruction&) {
+    if (m.exits_on(Intercept::Pushf)) return false;
     std::uint64_t image = m.cpu.rflags & ~(rflags::vm | rflags::rf);
     if (m.quirks.any()) [[unlikely]]
         image = QuirkHooks::pushed_flags(m, image);
@@ -42,6 +43,7 @@ bool pushf(Machine& m, const Instruction&) {
 /// "POPF". The trap that TF asks for is the boundary's affair.
 template <class T>
 bool popf(Machine& m, const Instruction&) {
+    if (m.exits_on(Intercept::Popf)) return false;
     T image;
     if (!pop(m, image)) return false;
     std::uint64_t loaded = rflags::arithmetic | rflags::tf | rflags::df | rflags::nt;

@@ -5,6 +5,7 @@
 #include "hypervisor/engine/exec.hpp"
 #include "hypervisor/engine/operand.hpp"
 #include "hypervisor/engine/ports.hpp"
+#include "hypervisor/engine/svm/svm.hpp"
 
 namespace faultline::engine {
 namespace {
@@ -91,7 +92,7 @@ template <class T>
 struct Ins {
     static bool element(Machine& m, const Instruction& i) {
         const auto port = static_cast<std::uint16_t>(m.cpu.r[rdx]);
-        if (!may_use_port(m, port, sizeof(T))) return false;
+        if (!may_use_port(m, port, sizeof(T)) || exits_on_port(m, i, port, sizeof(T), IoKind::Ins)) return false;
         // Before the device is asked.
         if (!m.may_write(index_register(m, i, rdi), sizeof(T), Via::Extra)) return false;
         if (!store_destination(m, i, static_cast<T>(port_in(m, port, sizeof(T))))) return false;
@@ -104,7 +105,7 @@ template <class T>
 struct Outs {
     static bool element(Machine& m, const Instruction& i) {
         const auto port = static_cast<std::uint16_t>(m.cpu.r[rdx]);
-        if (!may_use_port(m, port, sizeof(T))) return false;
+        if (!may_use_port(m, port, sizeof(T)) || exits_on_port(m, i, port, sizeof(T), IoKind::Outs)) return false;
         T value;
         if (!load_source(m, i, value)) return false;
         port_out(m, port, sizeof(T), value);

@@ -4,6 +4,7 @@
 #include "hypervisor/engine/msr.hpp"
 #include "hypervisor/engine/operand.hpp"
 #include "hypervisor/engine/ports.hpp"
+#include "hypervisor/engine/svm/svm.hpp"
 
 namespace faultline::engine {
 namespace {
@@ -11,10 +12,6 @@ namespace {
 bool require_cpl0(Machine& m) { return m.cpu.cpl == 0 || m.raise_gp(); }
 
 // ---- Control registers. AMD APM vol 2, "System-Control Registers" -----------------------------------------------
-
-constexpr std::uint64_t cr0_defined =
-    cr0::pe | cr0::mp | cr0::em | cr0::ts | cr0::et | cr0::ne | cr0::wp | cr0::am | cr0::nw | cr0::cd | cr0::pg;
-constexpr std::uint64_t cr4_defined = cr4::tsd | cr4::de | cr4::pse | cr4::pae | cr4::mce | cr4::pge | cr4::pce;
 
 /// The register of a MOV to or from a control or debug register: 64 bits in 64-bit mode, else 32, whatever the
 /// prefixes.
@@ -26,27 +23,32 @@ void set_whole_register(Machine& m, std::uint8_t offset, std::uint64_t value) {
     set_reg<std::uint64_t>(m, offset, m.long64() ? value : static_cast<std::uint32_t>(value));
 }
 
+/// EXITINFO1 of the intercepts of MOV CR and MOV DR. AMD APM vol 2, "MOV CRx/DRx Intercepts".
+constexpr std::uint64_t general_register(std::uint8_t offset) { return offset / 8; }
+constexpr std::uint64_t is_mov_cr = 1ull << 63;
+
 /// AMD APM vol 2, "CR0 Register"; "Activating Long Mode" and "Leaving Long Mode" for what PG does where LME is set.
-bool write_cr0(Machine& m, std::uint64_t value) {
-    Cpu& cpu = m.cpu;
+bool check_cr0(Machine& m, std::uint64_t value) {
+    const Cpu& cpu = m.cpu;
     const bool pages = value & cr0::pg, paged = cpu.cr0 & cr0::pg;
     if (value >> 32 || (pages && !(value & cr0::pe)) || (value & cr0::nw && !(value & cr0::cd))) return m.raise_gp();
-    if (pages && !paged && cpu.efer & efer::lme) {
+    if (pages && !paged && cpu.efer & efer::lme)
         if (!(cpu.cr4 & cr4::pae) || cpu.segment[cs].attributes & attribute::long_mode) return m.raise_gp();
-        cpu.efer |= efer::lma;
-    }
-    if (!pages && paged) {
-        if (m.long64()) return m.raise_gp();
-        cpu.efer &= ~efer::lma;
-    }
-    cpu.cr0 = (value & cr0_defined) | cr0::et;
+    return pages || !paged || !m.long64() || m.raise_gp();
+}
+
+bool write_cr0(Machine& m, std::uint64_t value) {
+    Cpu& cpu = m.cpu;
+    if (!check_cr0(m, value)) return false;
+    if (!(value & cr0::pg)) cpu.efer &= ~efer::lma;
+    if (value & cr0::pg && cpu.efer & efer::lme) cpu.efer |= efer::lma;
+    cpu.cr0 = (value & cr0::defined) | cr0::et;
     m.segments_changed();
     m.paging_changed();
     return true;
 }
 
 bool write_cr4(Machine& m, std::uint64_t value) {
-    if (value & ~cr4_defined || (m.long_mode() && !(value & cr4::pae))) return m.raise_gp();
     m.cpu.cr4 = value;
     m.debug.set_de((value & cr4::de) != 0);
     m.breakpoints_changed();
@@ -54,49 +56,71 @@ bool write_cr4(Machine& m, std::uint64_t value) {
     return true;
 }
 
+/// What a MOV to this control register raises whoever executes it.
+bool check_cr(Machine& m, unsigned number, std::uint64_t value) {
+    switch (number) {
+        case 0: return check_cr0(m, value);
+        case 2: return true;
+        case 3: return !(value >> physical_address_bits) || m.raise_gp();
+        case 4: return !(value & ~cr4::defined || (m.long_mode() && !(value & cr4::pae))) || m.raise_gp();
+        case 8: return value <= 15 || m.raise_gp();
+        default: return m.raise_ud();
+    }
+}
+
+/// "Triggers only if a bit other than CR0.TS or CR0.MP is being changed". AMD APM vol 2, "Instruction Intercepts", of
+/// the selective intercept.
+bool changes_more_than_ts_and_mp(const Machine& m, std::uint64_t value) {
+    return (((value & cr0::defined) | cr0::et) ^ m.cpu.cr0) & ~(cr0::ts | cr0::mp);
+}
+
 bool mov_to_cr(Machine& m, const Instruction& i) {
     if (!require_cpl0(m)) return false;
-    const std::uint64_t value = whole_register(m, i.src);
+    const std::uint64_t value = whole_register(m, i.src), info = is_mov_cr | general_register(i.src);
+    if (!check_cr(m, i.dst, value)) return false;
+    if (m.exits_on(Intercept::WriteCr0 + i.dst, info)) return false;
+    if (i.dst == 0 && changes_more_than_ts_and_mp(m, value) && m.exits_on(Intercept::Cr0Selective, info)) return false;
     switch (i.dst) {
         case 0: return write_cr0(m, value);
         case 2: m.cpu.cr2 = value; return true;
         case 3:
-            if (value >> physical_address_bits) return m.raise_gp();
             m.cpu.cr3 = value;
             m.paging_changed();
             return true;
         case 4: return write_cr4(m, value);
-        case 8:
-            if (value > 15) return m.raise_gp();
-            m.cpu.cr8 = value;
-            return true;
-        default: return m.raise_ud();
+        default: m.cpu.cr8 = value; return true;
     }
 }
 
 bool mov_from_cr(Machine& m, const Instruction& i) {
     if (!require_cpl0(m)) return false;
+    const auto read = [&](std::uint64_t value) {
+        if (m.exits_on(Intercept::ReadCr0 + i.src, is_mov_cr | general_register(i.dst))) return false;
+        set_whole_register(m, i.dst, value);
+        return true;
+    };
     switch (i.src) {
-        case 0: set_whole_register(m, i.dst, m.cpu.cr0); return true;
-        case 2: set_whole_register(m, i.dst, m.cpu.cr2); return true;
-        case 3: set_whole_register(m, i.dst, m.cpu.cr3); return true;
-        case 4: set_whole_register(m, i.dst, m.cpu.cr4); return true;
-        case 8: set_whole_register(m, i.dst, m.cpu.cr8); return true;
+        case 0: return read(m.cpu.cr0);
+        case 2: return read(m.cpu.cr2);
+        case 3: return read(m.cpu.cr3);
+        case 4: return read(m.cpu.cr4);
+        case 8: return read(m.cpu.cr8);
         default: return m.raise_ud();
     }
 }
 
+/// Not a matter of the selective intercept.
 bool clts(Machine& m, const Instruction&) {
-    if (!require_cpl0(m)) return false;
+    if (!require_cpl0(m) || m.exits_on(Intercept::WriteCr0)) return false;
     m.cpu.cr0 &= ~cr0::ts;
     return true;
 }
 
-/// Bits 3:0 of CR0; PE cannot be cleared.
+/// Bits 3:0 of CR0; PE cannot be cleared. The intercepts come before memory is read, and so whatever would be written.
 struct Lmsw {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
-        if (!require_cpl0(m)) return false;
+        if (!require_cpl0(m) || m.exits_on(Intercept::WriteCr0) || m.exits_on(Intercept::Cr0Selective)) return false;
         std::uint16_t value;
         if (!read_destination<std::uint16_t, form>(m, i, value)) return false;
         return write_cr0(m, (m.cpu.cr0 & ~0xEull) | (value & 0xF));
@@ -106,6 +130,7 @@ struct Lmsw {
 struct Smsw {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
+        if (m.exits_on(Intercept::ReadCr0)) return false;
         if constexpr (form == Form::M)
             return m.store(linear_address(m, i), static_cast<std::uint16_t>(m.cpu.cr0), via(i));
         set_reg<T>(m, i.dst, static_cast<T>(m.cpu.cr0));
@@ -132,6 +157,9 @@ bool mov_to_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.dst;
     const std::uint64_t value = whole_register(m, i.src);
     if (!may_access_dr(m, number, &value)) return false;
+    // "All normal exception checks take precedence over the SVM intercepts": the one of the upper half, too.
+    const bool upper_half = number >= 4 && value >> 32;
+    if (!upper_half && m.exits_on(Intercept::WriteDr0 + number, general_register(i.src))) return false;
     if (m.quirks.any()) [[unlikely]]
         if (const auto answer = QuirkHooks::write_dr(m, number, value)) return *answer;
     if (number < 4) {
@@ -139,7 +167,7 @@ bool mov_to_dr(Machine& m, const Instruction& i) {
         m.breakpoints_changed();
         return true;
     }
-    if (value >> 32) return m.raise_gp();
+    if (upper_half) return m.raise_gp();
     if (number == 4 || number == 6) {
         m.debug.dr6 = DebugUnit::writable_dr6(value);
     } else {
@@ -152,6 +180,7 @@ bool mov_to_dr(Machine& m, const Instruction& i) {
 bool mov_from_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.src;
     if (!may_access_dr(m, number, nullptr)) return false;
+    if (m.exits_on(Intercept::ReadDr0 + number, general_register(i.dst))) return false;
     std::uint64_t value = number < 4                   ? m.debug.address[number]
                           : number == 4 || number == 6 ? m.debug.dr6
                                                        : m.debug.dr7();
@@ -168,7 +197,7 @@ struct In {
     template <class T, Form form>
     static bool run(Machine& m, const Instruction& i) {
         const auto port = form == Form::RI ? immediate_port(i) : static_cast<std::uint16_t>(m.cpu.r[rdx]);
-        if (!may_use_port(m, port, sizeof(T))) return false;
+        if (!may_use_port(m, port, sizeof(T)) || exits_on_port(m, i, port, sizeof(T), IoKind::In)) return false;
         set_reg<T>(m, offset_of(rax), static_cast<T>(port_in(m, port, sizeof(T))));
         return true;
     }
@@ -176,20 +205,20 @@ struct In {
 
 struct Out {
     template <class T>
-    static bool to(Machine& m, std::uint16_t port) {
-        if (!may_use_port(m, port, sizeof(T))) return false;
+    static bool to(Machine& m, const Instruction& i, std::uint16_t port) {
+        if (!may_use_port(m, port, sizeof(T)) || exits_on_port(m, i, port, sizeof(T), IoKind::Out)) return false;
         port_out(m, port, sizeof(T), static_cast<std::uint32_t>(reg<T>(m, offset_of(rax))));
         return true;
     }
     template <class T, Form form>
-    static bool run(Machine& m, const Instruction&) {
-        return to<T>(m, static_cast<std::uint16_t>(m.cpu.r[rdx]));
+    static bool run(Machine& m, const Instruction& i) {
+        return to<T>(m, i, static_cast<std::uint16_t>(m.cpu.r[rdx]));
     }
 };
 
 template <class T>
 bool out_immediate(Machine& m, const Instruction& i) {
-    return Out::to<T>(m, immediate_port(i));
+    return Out::to<T>(m, i, immediate_port(i));
 }
 
 constexpr Row out_row() {
@@ -208,6 +237,7 @@ void set_pair(Machine& m, std::uint64_t value) {
 }
 
 bool cpuid(Machine& m, const Instruction&) {
+    if (m.exits_on(Intercept::Cpuid)) return false;
     const CpuidLeaf leaf = cpuid_leaf(static_cast<std::uint32_t>(m.cpu.r[rax]));
     m.cpu.r[rax] = leaf.eax;
     m.cpu.r[rbx] = leaf.ebx;
@@ -216,34 +246,66 @@ bool cpuid(Machine& m, const Instruction&) {
     return true;
 }
 
-bool rdtsc(Machine& m, const Instruction&) {
+template <Intercept intercept>
+bool read_time(Machine& m) {
     if (m.cpu.cpl != 0 && m.cpu.cr4 & cr4::tsd) return m.raise_gp();
-    set_pair(m, m.clock() + m.cpu.tsc_offset);
+    if (m.exits_on(intercept)) return false;
+    set_pair(m, m.time_stamp());
     return true;
 }
 
-bool rdtscp(Machine& m, const Instruction& i) {
-    if (!rdtsc(m, i)) return false;
+bool rdtsc(Machine& m, const Instruction&) { return read_time<Intercept::Rdtsc>(m); }
+
+bool rdtscp(Machine& m, const Instruction&) {
+    if (!read_time<Intercept::Rdtscp>(m)) return false;
     m.cpu.r[rcx] = static_cast<std::uint32_t>(m.cpu.tsc_aux);
     return true;
 }
 
+/// The counters themselves are missing. AMD APM vol 3, "RDPMC": four of them without CPUID's extension.
+bool rdpmc(Machine& m, const Instruction&) {
+    const bool allowed = m.cpu.cpl == 0 || m.cpu.cr4 & cr4::pce;
+    if (!allowed || static_cast<std::uint32_t>(m.cpu.r[rcx]) > 3) return m.raise_gp();
+    if (m.exits_on(Intercept::Rdpmc)) return false;
+    return m.unimplemented();
+}
+
+/// What all MSRs have in common comes before the intercept, and what is special to one after it. AMD APM vol 2, "RDMSR
+/// and WRMSR Behavior".
 bool rdmsr(Machine& m, const Instruction&) {
-    if (!require_cpl0(m)) return false;
+    const auto index = static_cast<std::uint32_t>(m.cpu.r[rcx]);
+    if (!require_cpl0(m) || exits_on_msr(m, index, false)) return false;
     std::uint64_t value;
-    if (!read_msr(m, static_cast<std::uint32_t>(m.cpu.r[rcx]), value)) return m.raise_gp();
+    if (!read_msr(m, index, value)) return m.raise_gp();
     set_pair(m, value);
     return true;
 }
 
 bool wrmsr(Machine& m, const Instruction&) {
-    if (!require_cpl0(m)) return false;
+    const auto index = static_cast<std::uint32_t>(m.cpu.r[rcx]);
+    if (!require_cpl0(m) || exits_on_msr(m, index, true)) return false;
     const std::uint64_t value = m.cpu.r[rdx] << 32 | static_cast<std::uint32_t>(m.cpu.r[rax]);
-    return write_msr(m, static_cast<std::uint32_t>(m.cpu.r[rcx]), value) || m.raise_gp();
+    return write_msr(m, index, value) || m.raise_gp();
 }
 
 /// INVLPG, WBINVD, INVD: privileged, and without effect on a coherent TLB and no cache.
-bool privileged_nothing(Machine& m, const Instruction&) { return require_cpl0(m); }
+template <Intercept intercept>
+bool privileged_nothing(Machine& m, const Instruction&) {
+    return require_cpl0(m) && !m.exits_on(intercept);
+}
+
+/// EXITINFO1 "provides the linear address after segment base addition and address size masking". AMD APM vol 2, "INVLPG
+/// and INVLPGA Intercepts".
+bool invlpg(Machine& m, const Instruction& i) {
+    if (!require_cpl0(m)) return false;
+    const std::uint64_t address = linear_address(m, i);
+    const std::uint64_t linear =
+        m.long64() ? address : static_cast<std::uint32_t>(m.cpu.segment[i.segment].base + address);
+    return !m.exits_on(Intercept::Invlpg, linear);
+}
+
+/// Outside SMM, which this machine does not have, undefined; the intercept comes first.
+bool rsm(Machine& m, const Instruction&) { return m.exits_on(Intercept::Rsm) ? false : m.raise_ud(); }
 
 /// Instructions whose CPUID bit is clear, or that do not exist in long mode on AMD (SYSENTER, SYSEXIT).
 bool absent(Machine& m, const Instruction&) { return m.raise_ud(); }
@@ -266,26 +328,26 @@ std::span<const Entry> system_family() {
         {ZYDIS_MNEMONIC_RDTSCP, any_form(rdtscp)},
         {ZYDIS_MNEMONIC_RDMSR, any_form(rdmsr)},
         {ZYDIS_MNEMONIC_WRMSR, any_form(wrmsr)},
-        {ZYDIS_MNEMONIC_INVLPG, any_form(privileged_nothing)},
-        {ZYDIS_MNEMONIC_WBINVD, any_form(privileged_nothing)},
-        {ZYDIS_MNEMONIC_INVD, any_form(privileged_nothing)},
+        {ZYDIS_MNEMONIC_RDPMC, any_form(rdpmc)},
+        {ZYDIS_MNEMONIC_INVLPG, any_form(invlpg)},
+        {ZYDIS_MNEMONIC_WBINVD, any_form(privileged_nothing<Intercept::Wbinvd>)},
+        {ZYDIS_MNEMONIC_INVD, any_form(privileged_nothing<Intercept::Invd>)},
+        {ZYDIS_MNEMONIC_RSM, any_form(rsm)},
         {ZYDIS_MNEMONIC_SYSENTER, any_form(absent)},
         {ZYDIS_MNEMONIC_SYSEXIT, any_form(absent)},
-        {ZYDIS_MNEMONIC_RSM, any_form(absent)},
         {ZYDIS_MNEMONIC_CLAC, any_form(absent)},
         {ZYDIS_MNEMONIC_STAC, any_form(absent)},
         {ZYDIS_MNEMONIC_MONITOR, any_form(absent)},
         {ZYDIS_MNEMONIC_MWAIT, any_form(absent)},
         {ZYDIS_MNEMONIC_XGETBV, any_form(absent)},
         {ZYDIS_MNEMONIC_XSETBV, any_form(absent)},
-        {ZYDIS_MNEMONIC_VMRUN, any_form(absent)},
-        {ZYDIS_MNEMONIC_VMMCALL, any_form(absent)},
-        {ZYDIS_MNEMONIC_VMLOAD, any_form(absent)},
-        {ZYDIS_MNEMONIC_VMSAVE, any_form(absent)},
-        {ZYDIS_MNEMONIC_STGI, any_form(absent)},
-        {ZYDIS_MNEMONIC_CLGI, any_form(absent)},
-        {ZYDIS_MNEMONIC_SKINIT, any_form(absent)},
-        {ZYDIS_MNEMONIC_INVLPGA, any_form(absent)},
+        {ZYDIS_MNEMONIC_MONITORX, any_form(absent)},
+        {ZYDIS_MNEMONIC_MWAITX, any_form(absent)},
+        {ZYDIS_MNEMONIC_RDPRU, any_form(absent)},
+        {ZYDIS_MNEMONIC_INVLPGB, any_form(absent)},
+        {ZYDIS_MNEMONIC_TLBSYNC, any_form(absent)},
+        {ZYDIS_MNEMONIC_INVPCID, any_form(absent)},
+        {ZYDIS_MNEMONIC_MCOMMIT, any_form(absent)},
         {ZYDIS_MNEMONIC_VMCALL, any_form(absent)},
         {ZYDIS_MNEMONIC_VMLAUNCH, any_form(absent)},
         {ZYDIS_MNEMONIC_VMRESUME, any_form(absent)},

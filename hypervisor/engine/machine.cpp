@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "hypervisor/engine/svm/svm.hpp"
+
 namespace faultline::engine {
 
 Machine::Machine(std::span<const std::uint8_t> pristine, const Quirks& wrong)
@@ -19,9 +21,11 @@ void Machine::reset() {
     attention = 0;
     fault = {};
     shadow = Shadow::None;
-    in_mov_ss_shadow = branched = step_settled = nmi_blocked = false;
+    in_mov_ss_shadow = in_shadow = branched = step_settled = nmi_blocked = false;
     steps_left = steps_end_ = clock_base_ = 0;
+    resumed_at_ = never;
     quirk_state = {};
+    svm = {};
 }
 
 void Machine::registers_changed() {
@@ -45,13 +49,20 @@ void Machine::write_physical(std::uint64_t physical, const void* from, std::size
     }
 }
 
-std::vector<std::uint8_t> Machine::bytes_at_rip() {
-    const Translation at = mmu.translate(code_address(cpu.rip), Access::Fetch, user_);
-    if (!at.ok) return {};
-    std::vector<std::uint8_t> bytes(
-        std::min<std::size_t>(max_instruction_length, Memory::page_size - at.physical % Memory::page_size));
-    memory.read(at.physical, bytes.data(), bytes.size());
-    return bytes;
+std::size_t Machine::fetch_bytes(std::span<std::uint8_t> to) {
+    std::size_t fetched = 0;
+    while (fetched < to.size()) {
+        const std::uint64_t offset = cpu.rip + fetched;
+        if (!is_target(offset)) break;
+        const Translation at = mmu.translate(code_address(offset), Access::Fetch, user_);
+        if (!at.ok) break;
+        const std::uint64_t within_limit = std::min<std::uint64_t>(code_limit_ - offset, to.size()) + 1;
+        const std::uint64_t here =
+            std::min({to.size() - fetched, Memory::page_size - at.physical % Memory::page_size, within_limit});
+        memory.read(at.physical, &to[fetched], here);
+        fetched += here;
+    }
+    return fetched;
 }
 
 // ---- The loop --------------------------------------------------------------------------------------------------
@@ -100,27 +111,37 @@ Machine::Boundary Machine::boundary() {
     if (quirks.any()) [[unlikely]]
         if (const auto delivered = QuirkHooks::boundary(*this, inside_rep, trap_rip, pushed)) return after(*delivered);
 
+    // What #VMEXIT saves here: the shadow, and the RF that a REP string instruction pushes.
+    in_shadow = shadow != Shadow::None;
+    if (inside_rep) resumed_at_ = clock();
+    // With GIF = 0 breakpoints are "ignored and discarded". AMD APM vol 2, "Global Interrupt Flag, STGI and CLGI
+    // Instructions".
+    if (!svm.gif) debug.pending &= ~guest::dr::dr6_b;
     // MOV SS holds back every trap, and interrupts with it; STI holds back interrupts only.
     if (debug.pending && shadow != Shadow::MovSs) {
         drop(halted | unfinished_rep | shadowed);
         shadow = Shadow::None;
         return after(deliver_debug(DebugEvent::Condition, 0, trap_rip, pushed));
     }
-    if (attention & nmi_line && !nmi_blocked && shadow == Shadow::None) {
-        drop(nmi_line | halted | unfinished_rep);
-        nmi_blocked = true;
-        return after(deliver({vector::nmi, 0, 0}, Delivery::Interrupt, cpu.rip, pushed));
-    }
-    if (attention & interrupt_line && cpu.rflags & rflags::if_ && shadow == Shadow::None) {
-        drop(interrupt_line | halted | unfinished_rep);
-        return after(deliver({interrupt_vector, 0, 0}, Delivery::Interrupt, cpu.rip, pushed));
+    if (svm.gif && shadow == Shadow::None) {
+        if (attention & nmi_line && !nmi_blocked) {
+            if (exits_on(Intercept::Nmi)) return after(leave_guest(*this));
+            drop(nmi_line | halted | unfinished_rep);
+            nmi_blocked = true;
+            return after(deliver({vector::nmi, 0, 0}, Delivery::Nmi, cpu.rip, pushed));
+        }
+        if (attention & interrupt_line && interrupts_enabled()) {
+            if (exits_on(Intercept::Intr)) return after(leave_guest(*this));
+            drop(interrupt_line | halted | unfinished_rep);
+            return after(deliver({interrupt_vector, 0, 0}, Delivery::Interrupt, cpu.rip, pushed));
+        }
     }
     if (attention & halted) {
         exit = Exit::Halted;
         return Boundary::Exit;
     }
     std::uint64_t hits = 0;
-    if (is_among(code_breakpoint_pages_, cpu.rip) && !inside_rep && !(cpu.rflags & rflags::rf))
+    if (is_among(code_breakpoint_pages_, cpu.rip) && !inside_rep && !(cpu.rflags & rflags::rf) && svm.gif)
         hits = debug.match_code(code_address(cpu.rip));
     if (quirks.any()) [[unlikely]]
         hits = QuirkHooks::match_code(*this, inside_rep);
@@ -130,6 +151,7 @@ Machine::Boundary Machine::boundary() {
         return after(deliver_debug(DebugEvent::Condition, hits, cpu.rip, cpu.rflags));
     }
     drop(unfinished_rep);
+    resumed_at_ = cpu.rflags & rflags::rf ? clock() : never;
     if (cpu.rflags & rflags::rf) set_rflags(cpu.rflags & ~rflags::rf);
     if (!debug.pending) drop(causes);
     return Boundary::Execute;
@@ -141,6 +163,7 @@ bool Machine::execute_closely() {
     if (quirks.any()) [[unlikely]]
         QuirkHooks::before_instruction(*this);
     in_mov_ss_shadow = shadow == Shadow::MovSs;
+    in_shadow = shadow != Shadow::None;
     shadow = Shadow::None;
     drop(shadowed);
     branched = step_settled = false;
@@ -163,18 +186,20 @@ bool Machine::execute_closely() {
     if (!done) done = take_fault();
     if (quirks.any()) [[unlikely]]
         QuirkHooks::after_instruction(*this, stepping, completed);
-    in_mov_ss_shadow = false;
+    in_mov_ss_shadow = in_shadow = false;
     return done;
 }
 
-/// The current instruction has raised `fault`, or set `exit`.
+/// The current instruction has raised `fault`, or found an intercept, or set `exit`.
 bool Machine::take_fault() {
     if (!quirk(Quirk::faulting_access_reported)) debug.seen = 0;
     if (attention & stopped) return false;
+    if (attention & exiting) return leave_guest(*this);
     if (quirks.any()) [[unlikely]]
         QuirkHooks::fault(*this);
     if (fault.vector == vector::db)
         return deliver_debug(DebugEvent::Condition, fault.debug_causes, cpu.rip, cpu.rflags);
+    if (exits_on(fault)) return leave_guest(*this);
     return deliver(fault, Delivery::Exception, cpu.rip, cpu.rflags | rflags::rf);
 }
 
@@ -201,6 +226,7 @@ const Instruction* Machine::fetch_slow() {
     const Translation at = mmu.translate(linear, Access::Fetch, user_);
     if (!at.ok) {
         raise_page_fault(linear, at.error);
+        fault.fetch = true;
         return nullptr;
     }
     const std::size_t within_limit = std::min<std::uint64_t>(code_limit_ - cpu.rip, max_instruction_length - 1) + 1;
@@ -239,6 +265,7 @@ const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t h
         const Translation rest = mmu.translate(next, Access::Fetch, user_);
         if (!rest.ok) {
             raise_page_fault(next, rest.error);
+            fault.fetch = true;
             return nullptr;
         }
         memory.read(rest.physical, bytes + here, within_limit - here);

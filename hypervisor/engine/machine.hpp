@@ -1,4 +1,4 @@
-// The built-in machine: memory, one vCPU of an AMD processor without SVM, and `run`, which interprets bytes until
+// The built-in machine: memory, one vCPU of an AMD processor with SVM, and `run`, which interprets bytes until
 // something happens that the machine's owner has to deal with.
 //
 // Addresses that a program computes are offsets in a segment until `load`, `store` and their kind have taken them
@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "hypervisor/engine/memory.hpp"
 #include "hypervisor/engine/mmu.hpp"
 #include "hypervisor/engine/quirk_hooks.hpp"
+#include "hypervisor/engine/svm/state.hpp"
 
 namespace faultline::engine {
 
@@ -31,6 +33,7 @@ enum class Exit : std::uint8_t {
     StepLimit,
     Unimplemented,  ///< a defined instruction or mode that this machine does not have; RIP is at it
     EntryFailure,   ///< quirks only: as where a hypervisor fails to enter its guest
+    VmExit,         ///< #VMEXIT from the guest that the owner entered: the VMCB says why
 };
 
 /// An exception about to be delivered.
@@ -38,6 +41,10 @@ struct Fault {
     std::uint8_t vector = 0;
     std::uint32_t error = 0;         ///< pushed for the vectors that have an error code
     std::uint64_t debug_causes = 0;  ///< #DB only: DR6 bits
+    std::uint64_t address = 0;       ///< #PF only: CR2 as its handler finds it
+    bool fetch = false;              ///< met while fetching the instruction
+    /// Injected exceptions only: EVENTINJ says whether there is an error code, not the vector.
+    std::optional<bool> has_error;
 };
 
 namespace vector {
@@ -49,9 +56,9 @@ inline constexpr std::uint8_t de = 0, db = 1, nmi = 2, bp = 3, of = 4, br = 5, u
 /// #SS and #GP for a non-canonical address: the bases of FS and GS are part of the address there.
 enum class Via : std::uint8_t { Extra, Code, Stack, Data, Fs, Gs };
 
-/// How an event comes to the IDT. Only exceptions push error codes. Software (INT n, INT3) checks the gate's DPL, and
-/// the error codes of faults met on the way have EXT clear. AMD APM vol 2, "Error Codes".
-enum class Delivery : std::uint8_t { Exception, Interrupt, Software };
+/// How an event comes to the IDT. Only exceptions push error codes. Software (INT n) and SoftwareException (INT3, INTO)
+/// check the gate's DPL, and the error codes of faults met on the way have EXT clear. AMD APM vol 2, "Error Codes".
+enum class Delivery : std::uint8_t { Exception, Interrupt, Nmi, Software, SoftwareException };
 
 enum class Shadow : std::uint8_t { None, Sti, MovSs };
 
@@ -69,8 +76,8 @@ struct Machine {
     void reset();
     /// Writes guest-physical memory as a device would: decoded code stays coherent.
     void write_physical(std::uint64_t physical, const void* from, std::size_t length);
-    /// Up to 15 bytes from RIP on, for messages; empty where they cannot be fetched.
-    std::vector<std::uint8_t> bytes_at_rip();
+    /// Fetches from RIP on, as far as that goes: how many bytes.
+    std::size_t fetch_bytes(std::span<std::uint8_t> to);
 
     void inject_nmi() { pend(nmi_line); }
     void inject_interrupt(std::uint8_t number) {
@@ -78,6 +85,12 @@ struct Machine {
         pend(interrupt_line);
     }
     std::uint64_t steps_taken() const { return steps_end_ - steps_left; }
+
+    /// For an owner that is the hypervisor: VMRUN of the VMCB at this physical address, with the registers as they are
+    /// for the host's. The next `run` is the guest's and ends with Exit::VmExit at the #VMEXIT, be it because VMRUN
+    /// finds the VMCB invalid. By then the VMCB holds what #VMEXIT writes and the registers are what it leaves: the
+    /// host's where it reloads them, the guest's everywhere else; so the guest goes on after another `enter_guest`.
+    void enter_guest(std::uint64_t vmcb);
 
     Cpu cpu;
     Memory memory;
@@ -88,6 +101,7 @@ struct Machine {
     /// Wrong behaviours asked for; see quirk_hooks.hpp.
     const Quirks quirks;
     QuirkState quirk_state;
+    Svm svm;
     bool quirk(Quirk which) const { return __builtin_expect(quirks.has(which), false); }
     /// OUT of one byte to this port ends a run.
     std::uint16_t stop_port = 0;
@@ -107,6 +121,7 @@ struct Machine {
         stopped = 128,         ///< the run is over: `exit` says why
         unfinished_rep = 256,  ///< RIP is inside a REP string instruction
         quirky = 512,          ///< always set on a machine with quirks
+        exiting = 1024,        ///< the handler that returns false has not raised a fault but found an intercept
     };
     std::uint32_t attention = 0;
     std::uint64_t steps_left = 0;
@@ -114,6 +129,7 @@ struct Machine {
     Exit exit = Exit::StepLimit;
     Shadow shadow = Shadow::None;   ///< opened by the instruction just executed
     bool in_mov_ss_shadow = false;  ///< the current instruction is the one that a MOV SS shadow covers
+    bool in_shadow = false;         ///< … that any interrupt shadow covers
     bool branched = false;          ///< the current instruction transferred control
     bool step_settled = false;      ///< the current instruction has decided about its single-step trap itself
     bool nmi_blocked = false;
@@ -134,14 +150,26 @@ struct Machine {
     bool raise_gp() { return raise(vector::gp); }
     bool raise_ud() { return raise(vector::ud); }
     bool raise_page_fault(std::uint64_t linear, std::uint32_t error) {
-        cpu.cr2 = linear;
-        return raise(vector::pf, error);
+        fault = {.vector = vector::pf, .error = error, .address = linear};
+        return false;
     }
     /// A defined instruction that this machine does not implement: ends the run.
     bool unimplemented() {
         stop(Exit::Unimplemented);
         return false;
     }
+
+    // ---- Intercepts: of a guest, and never in a host. A handler that finds one has done nothing yet ----
+
+    /// True: the hypervisor asked for this. The handler returns false.
+    bool exits_on(Intercept what, std::uint64_t info_1 = 0, std::uint64_t info_2 = 0) {
+        return svm.intercepts.has(what) && exit_on(what, info_1, info_2);
+    }
+    /// The same for an exception that is recognised; if it is not intercepted, it writes what it writes before its
+    /// delivery (CR2; DR6 and DR7 are written before).
+    bool exits_on(const Fault& recognised);
+    /// Reports an instruction intercept that applies: true.
+    bool exit_on(Intercept what, std::uint64_t info_1, std::uint64_t info_2);
 
     CodeMode mode() const { return mode_; }
     bool long64() const { return mode_ == CodeMode::Long64; }
@@ -251,14 +279,25 @@ struct Machine {
         debug.seen |= debug_causes;
         if (debug_causes) pend(causes);
     }
+    /// RFLAGS.IF, of the host's RFLAGS where V_INTR_MASKING says so. AMD APM vol 2, "Physical (INTR) Interrupt Masking
+    /// in EFLAGS".
+    bool interrupts_enabled() const {
+        const bool by_host = svm.virtual_interrupts & guest::svm::vintr::masking;
+        return ((by_host ? svm.host.rflags : cpu.rflags) & rflags::if_) != 0;
+    }
+    /// RFLAGS of the current instruction, with the RF that it began with: the processor clears RF when an instruction
+    /// completes.
+    std::uint64_t current_rflags() const { return cpu.rflags | (resumed_at_ == clock() ? rflags::rf : 0); }
     /// Time stamp counter before the offset: steps since the machine was made.
     std::uint64_t clock() const { return clock_base_ + steps_taken(); }
+    /// What RDTSC reads, in a guest with TSC_OFFSET.
+    std::uint64_t time_stamp() const { return clock() + cpu.tsc_offset + svm.tsc_offset; }
 
     // delivery.cpp
-    /// One attempt to enter the handler of `number`, which pushes `return_rip`. False: `fault` is what went wrong.
-    bool enter_handler(std::uint8_t number, std::uint32_t error, Delivery delivery, std::uint64_t return_rip,
-                       std::uint64_t pushed_rflags);
-    /// Delivers `first` and whatever delivering it raises. False: shutdown (`exit` is set).
+    /// One attempt to enter the handler of `event`, which pushes `return_rip`. False: `fault` is what went wrong.
+    bool enter_handler(Fault event, Delivery delivery, std::uint64_t return_rip, std::uint64_t pushed_rflags);
+    /// Delivers `first`, which no intercept has caught, and whatever delivering it raises. False: shutdown (`exit` is
+    /// set). True also where an intercept on the way led back to the host.
     bool deliver(Fault first, Delivery delivery, std::uint64_t return_rip, std::uint64_t pushed_rflags);
     /// #DB with its effects on DR6, DR7 and DEBUGCTL. Held causes join.
     bool deliver_debug(DebugEvent event, std::uint64_t debug_causes, std::uint64_t return_rip,
@@ -295,7 +334,10 @@ private:
     DecodeStatus decode(const std::uint8_t* bytes, std::size_t available) {
         return decoder[static_cast<std::size_t>(mode_)].decode(bytes, available, scratch_);
     }
-    Boundary after(bool delivered) const { return delivered ? Boundary::Again : Boundary::Exit; }
+    Boundary after(bool delivered) {
+        in_shadow = false;
+        return delivered ? Boundary::Again : Boundary::Exit;
+    }
     Exit leave();
     bool linearise(std::uint64_t& address, std::size_t length, Via via, Access access);
     bool take_through_segment(std::uint64_t& address, std::size_t length, Via via, Access access);
@@ -328,6 +370,8 @@ private:
     /// checked or segments matter.
     std::uint64_t checked_pages_ = 0;
     std::uint64_t steps_end_ = 0, clock_base_ = 0;
+    static constexpr std::uint64_t never = ~0ull;
+    std::uint64_t resumed_at_ = never;  ///< when the last instruction that began with RF = 1 did
 };
 
 }  // namespace faultline::engine

@@ -50,7 +50,7 @@ std::uint64_t Mmu::reserved_bits(unsigned level, bool leaf) const {
     if (now_.kind == Kind::Legacy) return leaf && level > 0 ? 1ull << 21 : 0;
     std::uint64_t reserved = (0x000F'FFFF'FFFF'F000 & ~address_bits) | (now_.no_execute ? 0 : execute_disable);
     if (now_.kind == Kind::Pae) reserved |= 0x7FF0'0000'0000'0000;
-    if (now_.kind == Kind::Pae && level == 2) return reserved | execute_disable | 0x1E6;
+    if (now_.kind == Kind::Pae && level == 2) return reserved_in_pdpe;
     if (level == 3) reserved |= large;
     if (leaf && level > 0) reserved |= reserved_in_large(level);
     return reserved;

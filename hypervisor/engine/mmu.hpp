@@ -35,6 +35,10 @@ public:
         std::size_t page = 0;  ///< number of the physical page
     };
 
+    /// Of a page-directory pointer of PAE paging. AMD APM vol 2, "PAE Paging Legacy-Mode": 63:52, what lies beyond the
+    /// physical address, 8:5 and 2:1.
+    static constexpr std::uint64_t reserved_in_pdpe = 0xFFFF'0000'0000'01E6;
+
     /// Takes over the registers that decide about paging. Flushes only if they differ: a coherent TLB needs no other
     /// flush, not even on MOV CR3 and INVLPG.
     /// The page-directory pointers of PAE paging are read on every walk, as AMD's processors do; nothing keeps them.

@@ -93,13 +93,13 @@ TEST_F(Paging, ATableWriteIsSeenByTheNextAccess) {
     leaf(0);
     EXPECT_FALSE(t.m.load(place::data, value));
     EXPECT_EQ(t.m.fault.vector, vector::pf);
-    EXPECT_EQ(t.m.cpu.cr2, place::data);
+    EXPECT_EQ(t.m.fault.address, place::data);
 }
 
 TEST_F(Paging, ACrossingStoreThatFaultsOnItsSecondPageWritesNothing) {
     t.write(leaf_of(place::data + 0x1000), 0);
     EXPECT_FALSE(t.m.store<std::uint64_t>(place::data + 0xFFC, ~0ull));
-    EXPECT_EQ(t.m.cpu.cr2, place::data + 0x1000);
+    EXPECT_EQ(t.m.fault.address, place::data + 0x1000);
     EXPECT_EQ(t.m.fault.error, pf::write);
     EXPECT_EQ(t.read(place::data + 0xFF8), 0u);
 }

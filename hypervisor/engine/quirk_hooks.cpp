@@ -29,8 +29,9 @@ constexpr bool is_contributory(std::uint8_t number) {
 }  // namespace
 
 Kind QuirkHooks::kind_at_rip(Machine& m) {
-    const std::vector<std::uint8_t> bytes = m.bytes_at_rip();
-    const auto at = [&](std::size_t i) { return i < bytes.size() ? bytes[i] : 0; };
+    std::array<std::uint8_t, max_instruction_length> bytes;
+    const std::size_t fetched = m.fetch_bytes(bytes);
+    const auto at = [&](std::size_t i) { return i < fetched ? bytes[i] : 0; };
     std::size_t i = 0;
     bool repeated = false;
     const bool rex = m.long64();
@@ -120,7 +121,8 @@ std::optional<bool> QuirkHooks::boundary(Machine& m, bool inside_rep, std::uint6
     if ((interrupt || nmi) && m.shadow == Shadow::None) {
         m.drop((interrupt ? Machine::interrupt_line : Machine::nmi_line) | Machine::halted | Machine::unfinished_rep);
         m.nmi_blocked |= nmi;
-        return m.deliver({interrupt ? m.interrupt_vector : vector::nmi, 0, 0}, Delivery::Interrupt, m.cpu.rip, pushed);
+        return m.deliver({interrupt ? m.interrupt_vector : vector::nmi, 0, 0},
+                         interrupt ? Delivery::Interrupt : Delivery::Nmi, m.cpu.rip, pushed);
     }
     if (m.quirk(Quirk::trap_reinjected_as_fault) && hit) trap_rip = s.last_rip;
     if (m.quirk(Quirk::step_pushes_own_rip) && stepped) trap_rip = s.last_rip;
@@ -277,7 +279,8 @@ bool QuirkHooks::debug_exception(Machine& m, DebugEvent event, std::uint64_t& ca
 void QuirkHooks::before_delivery(Machine& m, std::uint8_t& number, std::uint32_t& error, Delivery& delivery,
                                  std::uint64_t& return_rip, std::uint64_t& pushed) {
     const QuirkState& s = m.quirk_state;
-    const bool software = delivery == Delivery::Software, exception = delivery == Delivery::Exception;
+    const bool software = delivery == Delivery::Software || delivery == Delivery::SoftwareException,
+               exception = delivery == Delivery::Exception;
     const bool is_fault = exception && number != vector::db && number != vector::bp && number != vector::df;
     if (software) {
         if (m.quirk(Quirk::software_interrupt_pushes_own_rip)) return_rip = m.cpu.rip;
@@ -304,7 +307,8 @@ void QuirkHooks::before_delivery(Machine& m, std::uint8_t& number, std::uint32_t
         if (m.quirk(Quirk::page_fault_lacks_present)) error &= ~pf::present;
         if (m.quirk(Quirk::cr2_is_page_address)) m.cpu.cr2 &= ~(Memory::page_size - 1);
     }
-    if (delivery == Delivery::Interrupt && s.kind == Kind::Hlt && m.quirk(Quirk::interrupt_returns_to_hlt))
+    if ((delivery == Delivery::Interrupt || delivery == Delivery::Nmi) && s.kind == Kind::Hlt &&
+        m.quirk(Quirk::interrupt_returns_to_hlt))
         return_rip = s.last_rip;
     if (m.quirk(Quirk::pushed_tf_clear)) pushed &= ~rflags::tf;
     if (m.quirk(Quirk::pushed_if_clear)) pushed &= ~rflags::if_;

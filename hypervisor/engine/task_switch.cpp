@@ -171,10 +171,6 @@ private:
     Fault fault_;
 };
 
-constexpr std::uint64_t eflags_defined = rflags::arithmetic | rflags::tf | rflags::if_ | rflags::df | rflags::iopl |
-                                         rflags::nt | rflags::rf | rflags::vm | rflags::ac | rflags::vif | rflags::vip |
-                                         rflags::id;
-
 /// Registers, and selectors whose segments cannot be used yet.
 void take_registers(Machine& m, const Format& format, const State& state, TaskLink link) {
     Cpu& cpu = m.cpu;
@@ -183,7 +179,7 @@ void take_registers(Machine& m, const Format& format, const State& state, TaskLi
         m.paging_changed();
     }
     cpu.rip = cpu.next_rip() = state.slot[eip_slot];
-    m.set_rflags((state.slot[eflags_slot] & eflags_defined) | rflags::fixed1 |
+    m.set_rflags((state.slot[eflags_slot] & rflags_defined) | rflags::fixed1 |
                  (link == TaskLink::Nest ? rflags::nt : 0));
     // A 16-bit TSS leaves the upper halves alone.
     const std::uint64_t kept = format.width == 2 ? 0xFFFF'0000 : 0;
@@ -202,12 +198,25 @@ void push_error_code(Machine& m, Loader& loader, std::uint64_t code, unsigned wi
     m.set_stack_pointer(stack.pointer);
 }
 
+/// "After the incoming TSS and task gate (if one was involved) have been checked for correctness". AMD APM vol 2, "Task
+/// Switch Intercept".
+bool is_intercepted(Machine& m, const TaskSwitch& request) {
+    constexpr std::uint64_t by_iret = 1ull << 36, by_jump = 1ull << 38, has_error = 1ull << 44;
+    const std::uint64_t link = request.link == TaskLink::Return ? by_iret
+                               : request.link == TaskLink::Jump ? by_jump
+                                                                : 0;
+    const std::uint64_t error = request.error_code ? has_error | *request.error_code : 0;
+    const std::uint64_t saved_rf = request.saved_rflags & rflags::rf ? 1ull << 48 : 0;
+    return m.exits_on(Intercept::TaskSwitch, request.selector, error | link | saved_rf);
+}
+
 }  // namespace
 
 bool switch_task(Machine& m, const TaskSwitch& request) {
     Cpu& cpu = m.cpu;
     Descriptor next;
     if (!check_new_tss(m, request, next)) return false;
+    if (is_intercepted(m, request)) return false;
     const Format &old_format = format_of(cpu.tr.attributes), &format = format_of(next.attributes());
     // The manual does not say what becomes of a current TSS that is too small to save to.
     if (cpu.tr.limit < old_format.saved_end() - 1)

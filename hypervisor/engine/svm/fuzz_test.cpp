@@ -1,0 +1,109 @@
+// Whatever stands in a VMCB and in what it points to, a run ends in one of the ways a machine can end. What the memory
+// holds, only the sanitizers can say.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "hypervisor/engine/svm/svm_machine.hpp"
+
+namespace faultline::engine {
+namespace {
+
+class VmcbFuzzer {
+public:
+    explicit VmcbFuzzer(unsigned seed) : random_(seed) {}
+
+    void run() {
+        SvmMachine t;
+        t.m.cpu.r[rcx] = number();
+        t.m.cpu.r[rdx] = number();
+        t.m.cpu.r[rsi] = number();
+        t.m.cpu.r[rdi] = number();
+        t.m.svm.host_save_area = one_in(8) ? number() & 0xFFFF'FFFF'F000 : std::uint64_t{place::host_save};
+        scribble(t.vmcb);
+        std::vector<std::uint8_t> program(64);
+        for (auto& byte : program) byte = one_in(3) ? interesting_byte() : static_cast<std::uint8_t>(random_());
+        t.m.write_physical(place::guest, program.data(), program.size());
+        if (one_in(4)) t.m.inject_nmi();
+        if (one_in(4)) t.m.inject_interrupt(static_cast<std::uint8_t>(random_()));
+        const bool by_code = one_in(2);
+        if (by_code)
+            t.run_as_code(50);
+        else
+            t.run(50);
+        for (int again = 0; again < 3 && t.last_exit != Exit::Shutdown && t.last_exit != Exit::Unimplemented; ++again) {
+            t.m.drop(Machine::halted);
+            if (t.m.svm.in_guest)
+                t.resume(20);
+            else if (by_code)
+                t.run_as_code(50);
+            else
+                t.run(50);
+        }
+        const Cpu& cpu = t.m.cpu;
+        ASSERT_LE(cpu.cpl, 3);
+        ASSERT_EQ(cpu.rflags & rflags::fixed1, rflags::fixed1);
+        ASSERT_TRUE(t.m.svm.in_guest || !t.m.svm.intercepts.any());
+    }
+
+private:
+    bool one_in(unsigned n) { return random_() % n == 0; }
+
+    /// Numbers at edges, in memory, or anywhere.
+    std::uint64_t number() {
+        switch (random_() % 5) {
+            case 0: return random_() << 32 | random_();
+            case 1: return ~0ull << random_() % 64;
+            case 2: return 1ull << random_() % 64;
+            case 3: return random_() % Memory::size & ~0xFFFull;
+            default: return Memory::size - 0x2000 + random_() % 0x4000;
+        }
+    }
+
+    /// Opcodes of what may be intercepted.
+    std::uint8_t interesting_byte() {
+        static constexpr std::uint8_t bytes[] = {0x0F, 0x01, 0x00, 0x20, 0x22, 0x21, 0x23, 0x30,
+                                                 0x32, 0xA2, 0xCC, 0xCD, 0xCF, 0xF1, 0xF3, 0x6C,
+                                                 0x6E, 0xEC, 0xEE, 0x9C, 0x9D, 0xFB, 0x8E, 0xD8};
+        return bytes[random_() % std::size(bytes)];
+    }
+
+    /// Mostly a VMCB that is entered: a few fields anything, or some bits flipped, or all bytes random.
+    void scribble(Vmcb& vmcb) {
+        auto* const bytes = reinterpret_cast<std::uint8_t*>(&vmcb);
+        if (one_in(16)) {
+            for (std::size_t n = 0; n < sizeof vmcb; ++n) bytes[n] = static_cast<std::uint8_t>(random_());
+            return;
+        }
+        for (std::uint64_t flips = random_() % 6; flips-- > 0;)
+            bytes[random_() % 0x6A0] ^= static_cast<std::uint8_t>(1u << random_() % 8);
+        std::uint64_t* const fields[] = {&vmcb.iopm_base, &vmcb.msrpm_base, &vmcb.cr3,       &vmcb.rip,
+                                         &vmcb.rsp,       &vmcb.nested_cr3, &vmcb.gdtr.base, &vmcb.idtr.base,
+                                         &vmcb.next_rip,  &vmcb.ss.base,    &vmcb.rflags,    &vmcb.virtual_interrupts};
+        for (std::uint64_t changes = random_() % 3; changes-- > 0;) *fields[random_() % std::size(fields)] = number();
+        if (one_in(3)) vmcb.event_injection = event_info::valid | random_() % 0x1000 | random_() % 0x10000 << 32;
+        if (one_in(3)) vmcb.nested_control = 1;
+        if (one_in(2)) vmcb.intercept_exceptions = static_cast<std::uint32_t>(random_());
+        if (one_in(2)) vmcb.intercept_3 = static_cast<std::uint32_t>(random_());
+        if (one_in(2)) vmcb.intercept_4 = static_cast<std::uint32_t>(random_()) | 1;
+        if (one_in(4)) vmcb.intercept_cr = vmcb.intercept_dr = static_cast<std::uint32_t>(random_());
+        if (one_in(4)) {
+            vmcb.cr0 = cr0::et | (one_in(2) ? cr0::pe : 0) | (one_in(2) ? cr0::pg : 0);
+            vmcb.efer = efer::svme;
+            if (one_in(2)) vmcb.cr4 = 0;
+        }
+    }
+
+    std::mt19937_64 random_;
+};
+
+TEST(SvmFuzz, AnyVmcbLeadsToAnArchitecturalEnd) {
+    for (unsigned seed = 0; seed < 3000; ++seed) {
+        SCOPED_TRACE(seed);
+        VmcbFuzzer(seed).run();
+        if (HasFatalFailure()) return;
+    }
+}
+
+}  // namespace
+}  // namespace faultline::engine

@@ -1,0 +1,73 @@
+// EVENTINJ. AMD APM vol 2 (24593, ~2024), "Event Injection".
+#include "hypervisor/engine/delivery.hpp"
+#include "hypervisor/engine/svm/svm.hpp"
+
+namespace faultline::engine {
+namespace {
+
+namespace info = guest::svm::event_info;
+
+struct Injection {
+    std::uint64_t raw = 0;
+
+    bool valid() const { return (raw & info::valid) != 0; }
+    unsigned type() const { return raw >> 8 & 7; }
+    std::uint8_t vector() const { return static_cast<std::uint8_t>(raw); }
+    bool has_error() const { return (raw & info::has_error) != 0; }
+    std::uint32_t error() const { return static_cast<std::uint32_t>(raw >> 32); }
+    /// "Behaves like a trap raised by INT3 and INTO instructions".
+    bool is_software_exception() const { return vector() == vector::bp || vector() == vector::of; }
+};
+
+constexpr unsigned exception_count = 32;
+
+}  // namespace
+
+/// Of the vectors below 32 only 2 is named as none of an exception. Impossible in 64-bit mode are BOUND and INTO, which
+/// it does not have.
+bool is_illegal_injection(const Vmcb& v) {
+    const Injection event{v.event_injection};
+    if (!event.valid()) return false;
+    switch (event.type()) {
+        case info::External:
+        case info::Nmi:
+        case info::Software: return false;
+        case info::Exception: break;
+        default: return true;
+    }
+    const bool long64 = v.efer & efer::lme && v.cr0 & cr0::pg && v.cs.attributes & attribute::long_mode;
+    const bool impossible = long64 && (event.vector() == vector::br || event.vector() == vector::of);
+    return event.vector() >= exception_count || event.vector() == vector::nmi || impossible;
+}
+
+/// "Unconditionally before executing the first guest instruction", and no intercept of the event itself. What a
+/// software interrupt or exception returns to is nRIP, which the processor needs for nothing else: software interrupts
+/// "cannot be properly injected if the processor does not support the NextRIP field". An injected NMI blocks none.
+bool inject_event(Machine& m, const Vmcb& v) {
+    const Injection event{v.event_injection};
+    if (!event.valid()) return true;
+    const std::uint8_t number = event.vector();
+    const std::uint64_t here = m.cpu.rip, flags = m.cpu.rflags;
+    const bool delivered = [&] {
+        switch (event.type()) {
+            case info::External: return m.deliver({number, 0, 0}, Delivery::Interrupt, here, flags);
+            case info::Nmi: return m.deliver({vector::nmi, 0, 0}, Delivery::Nmi, here, flags);
+            case info::Software: return m.deliver({number, 0, 0}, Delivery::Software, v.next_rip, flags);
+            default: break;
+        }
+        if (event.is_software_exception())
+            return m.deliver({number, 0, 0}, Delivery::SoftwareException, v.next_rip, flags);
+        Fault exception{number, event.error(), 0};
+        exception.has_error = event.has_error();
+        return m.deliver(exception, Delivery::Exception, here, flags | (is_fault(number) ? rflags::rf : 0));
+    }();
+    if (!delivered) return false;
+    // The shadow covers the instruction that would have been the first one.
+    if (m.svm.in_guest) {
+        m.shadow = Shadow::None;
+        m.drop(Machine::shadowed);
+    }
+    return true;
+}
+
+}  // namespace faultline::engine
