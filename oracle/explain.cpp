@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "hypervisor/guest/tape_text.hpp"
 #include "oracle/reading.hpp"
 #include "oracle/wording.hpp"
 
@@ -223,12 +224,12 @@ Divergence explain_outcome(Builder& b, const Failure& failure, const Tape& tape)
     }
     if (!step) step = &failure.trail.back();
     b.d.record_index = static_cast<std::uint16_t>(tape.count);
-    b.place(*step, runs_to_its_end, fmt::format("outcome={}", outcome_name(tape.outcome)));
+    b.place(*step, runs_to_its_end, fmt::format("outcome={}", guest::to_text(tape.outcome)));
     b.d.expected =
-        failure.misfit == Misfit::Exception ? allowed_text(*step) : std::string(outcome_name(failure.expected));
-    b.d.seen = fmt::format("{} at RIP {:X}h{}{}", outcome_name(tape.outcome), tape.stop_rip,
+        failure.misfit == Misfit::Exception ? allowed_text(*step) : std::string(guest::to_text(failure.expected));
+    b.d.seen = fmt::format("{} at RIP {:X}h{}{}", guest::to_text(tape.outcome), tape.stop_rip,
                            tape.detail.empty() ? "" : ": ", tape.detail);
-    b.field("outcome", std::string(outcome_name(failure.expected)), std::string(outcome_name(tape.outcome)));
+    b.field("outcome", std::string(guest::to_text(failure.expected)), std::string(guest::to_text(tape.outcome)));
     return b.done(statement_of(runs_to_its_end));
 }
 

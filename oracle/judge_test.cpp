@@ -193,6 +193,19 @@ TEST(Judge, WhatAnInstructionBreakpointLeavesOfTheHeldIsDecidedWhereASubjectLose
     EXPECT_EQ(p.use("EXE-049").decisive, 1u);
 }
 
+TEST(Judge, ATapeThatALaterFrameMayHaveOverwrittenIsNotJudged) {
+    Program p({"ud2", "ud2", "nop"});
+    p.record(6, p.at(0), base | rf);
+    Record& second = p.record(6, p.at(1), base | rf);
+    EXPECT_PASS(p);
+    p.tape.records[0].complete = not_recorded;
+    EXPECT_EQ(p.verdict().kind, VerdictKind::Divergence);
+    second.frame = layout::tape + offsetof(RawTape, records);
+    EXPECT_EQ(p.verdict().kind, VerdictKind::NotModelled);
+    second.frame = layout::stack_top - 40;
+    EXPECT_EQ(p.verdict().kind, VerdictKind::Divergence);
+}
+
 TEST(Catalogue, IdsAreUniqueAndRulesComplete) {
     std::vector<std::string_view> ids;
     for (const RuleInfo& rule : catalogue()) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <random>
 
+#include "hypervisor/guest/tape_text.hpp"
 #include "oracle/search.hpp"
 #include "oracle/wording.hpp"
 
@@ -99,7 +100,7 @@ private:
         const auto to =
             static_cast<Outcome>((static_cast<unsigned>(tape_.outcome) + 1 + below(outcomes - 1)) % outcomes);
         tape_.outcome = to;
-        what_ = fmt::format("outcome {}", outcome_name(to));
+        what_ = fmt::format("outcome {}", guest::to_text(to));
         return true;
     }
     bool flip_in_final() {

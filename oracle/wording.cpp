@@ -130,23 +130,6 @@ std::string exception_name(std::uint64_t vector) {
     return fmt::format("vector {:X}h", vector);
 }
 
-std::string_view outcome_name(guest::Outcome outcome) {
-    using guest::Outcome;
-    switch (outcome) {
-        case Outcome::Completed: return "completed";
-        case Outcome::WildRip: return "wild-rip";
-        case Outcome::TapeOverflow: return "tape-overflow";
-        case Outcome::DoubleFault: return "double-fault";
-        case Outcome::Shutdown: return "shutdown";
-        case Outcome::Halted: return "halted";
-        case Outcome::Hang: return "hang";
-        case Outcome::EntryFailure: return "entry-failure";
-        case Outcome::InternalError: return "internal-error";
-        case Outcome::Crash: return "crash";
-    }
-    return "?";
-}
-
 std::string stimulus_class(const Pre<Judging>& pre, const Stimulus<Judging>& stim, std::string_view rule) {
     if (stim.kind == kind::boundary) return "held-trap";
     if (stim.kind == kind::wake) return stim.vector == 2 ? "nmi" : "interrupt";

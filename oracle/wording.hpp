@@ -12,8 +12,6 @@ namespace faultline::oracle {
 std::string vector_name(std::uint64_t vector);
 /// "#DB", "#GP", "vector 32"; for people.
 std::string exception_name(std::uint64_t vector);
-/// "internal-error", "shutdown", …
-std::string_view outcome_name(guest::Outcome outcome);
 
 /// The mechanism at work, not the mnemonic: "data-write-hit", "gd-read", … `rule` picks among several.
 std::string stimulus_class(const debug::Pre<Judging>& pre, const debug::Stimulus<Judging>& stim, std::string_view rule);

@@ -266,6 +266,15 @@ std::uint64_t EffectBuilder::stack_pointer(unsigned slots_above) {
 }
 
 Known EffectBuilder::stack(unsigned index) { return read({stack_pointer(index), Space::Stack}, slot()); }
+void EffectBuilder::next_part(Mem at, Width width, unsigned beyond) {
+    if (!effect_.faults || !effect_.fault.page || effect_.fault.out_of_range) return;
+    EffectBuilder alone(context_);
+    alone.load(at, width, beyond);
+    if (!alone.effect_.faults || !alone.effect_.fault.out_of_range) return;
+    effect_.faults = false;
+    unmodelled(
+        "an operand of two parts, one not mapped and one beyond the limit: which is checked first is not stated");
+}
 void EffectBuilder::frame_in_any_order(unsigned slots) {
     Fault& f = effect_.fault;
     if (!effect_.faults || !f.page) return;

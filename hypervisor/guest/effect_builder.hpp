@@ -68,6 +68,9 @@ public:
     // --- memory; each returns unknown once stopped
     /// `beyond` bytes above the operand's address.
     Known load(Mem at, Width width, unsigned beyond = 0);
+    /// The operand just read goes on: its next part is beyond the limit, while paging has refused the first. Which check
+    /// comes first, no manual says: unmodelled.
+    void next_part(Mem at, Width width, unsigned beyond);
     void store(Mem at, Width width, Known value);
     /// Read-modify-write: the read half, which already asks for write permission; then store().
     Known load_for_write(Mem at, Width width);

@@ -166,6 +166,17 @@ TEST_F(ModeEffectTest, MovSsNamesWhatIsWrongWithItsSelector) {
     EXPECT_EQ(load(0x1234).ss, 0x1234);
 }
 
+TEST_F(ModeEffectTest, AnOperandOfTwoPartsRefusedInTwoWaysIsNotModelled) {
+    in(Mode::Compat32);
+    constexpr std::int32_t limit = layout::segment_limit;
+    const auto lss = [&](std::int32_t address) { return effect(ops::Lss{Gpr::Rsp, at(address)}); };
+    EXPECT_TRUE(lss(limit - 4).unmodelled) << "the offset is not mapped, the selector's last byte is beyond the limit";
+    EXPECT_FALSE(lss(limit - 5).unmodelled);
+    EXPECT_TRUE(lss(limit - 5).fault.page);
+    EXPECT_FALSE(lss(limit - 2).unmodelled);
+    EXPECT_TRUE(lss(limit - 2).fault.out_of_range) << "of the first part";
+    EXPECT_TRUE(effect(ops::Bound{Gpr::Rax, at(limit - 6), {4}}).unmodelled);
+}
 TEST_F(ModeEffectTest, PopSsShadowsAndLssDoesNot) {
     in(Mode::Prot32);
     lay_slots({layout::kernel_ss});

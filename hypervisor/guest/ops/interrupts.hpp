@@ -114,6 +114,7 @@ struct Bound {
         };
         EffectBuilder e(context);
         const Known lower = e.load(at, width);
+        e.next_part(at, width, width.bytes);
         const bool below = !e.stopped() && lower.known && e.reg(reg, width).known &&
                            number(e.reg(reg, width).value) < number(lower.value);
         const Known upper = e.load(at, width, width.bytes);

@@ -83,6 +83,7 @@ struct Lss {
         EffectBuilder e(context);
         const auto width = offset_width(e.slot());
         const auto offset = e.load(at, width);
+        e.next_part(at, {2}, width.bytes);
         load_ss(e, e.load(at, {2}, width.bytes));
         e.set(to, offset, width);
         return e.done();
