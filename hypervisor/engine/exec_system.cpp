@@ -56,6 +56,20 @@ bool write_cr4(Machine& m, std::uint64_t value) {
     return true;
 }
 
+// ---- CR8. In a guest, AMD APM vol 2, "Virtualizing APIC.TPR" ------------------------------------------------------
+
+constexpr std::uint64_t v_tpr = 0xFF;
+
+std::uint64_t task_priority(const Machine& m) {
+    return m.svm.virtual_interrupts & guest::svm::vintr::masking ? m.svm.virtual_interrupts & 0xF : m.cpu.cr8;
+}
+
+void write_task_priority(Machine& m, std::uint64_t value) {
+    std::uint64_t& control = m.svm.virtual_interrupts;
+    if (m.svm.in_guest) control = (control & ~v_tpr) | value;
+    if (!(control & guest::svm::vintr::masking)) m.cpu.cr8 = value;
+}
+
 /// What a MOV to this control register raises whoever executes it.
 bool check_cr(Machine& m, unsigned number, std::uint64_t value) {
     switch (number) {
@@ -88,7 +102,7 @@ bool mov_to_cr(Machine& m, const Instruction& i) {
             m.paging_changed();
             return true;
         case 4: return write_cr4(m, value);
-        default: m.cpu.cr8 = value; return true;
+        default: write_task_priority(m, value); return true;
     }
 }
 
@@ -104,7 +118,7 @@ bool mov_from_cr(Machine& m, const Instruction& i) {
         case 2: return read(m.cpu.cr2);
         case 3: return read(m.cpu.cr3);
         case 4: return read(m.cpu.cr4);
-        case 8: return read(m.cpu.cr8);
+        case 8: return read(task_priority(m));
         default: return m.raise_ud();
     }
 }

@@ -23,7 +23,7 @@ void Machine::reset() {
     shadow = Shadow::None;
     in_mov_ss_shadow = in_shadow = branched = step_settled = nmi_blocked = false;
     steps_left = steps_end_ = clock_base_ = 0;
-    resumed_at_ = never;
+    resumed_at = never;
     quirk_state = {};
     svm = {};
 }
@@ -113,7 +113,7 @@ Machine::Boundary Machine::boundary() {
 
     // What #VMEXIT saves here: the shadow, and the RF that a REP string instruction pushes.
     in_shadow = shadow != Shadow::None;
-    if (inside_rep) resumed_at_ = clock();
+    if (inside_rep) resumed_at = clock();
     // With GIF = 0 breakpoints are "ignored and discarded". AMD APM vol 2, "Global Interrupt Flag, STGI and CLGI
     // Instructions".
     if (!svm.gif) debug.pending &= ~guest::dr::dr6_b;
@@ -151,7 +151,7 @@ Machine::Boundary Machine::boundary() {
         return after(deliver_debug(DebugEvent::Condition, hits, cpu.rip, cpu.rflags));
     }
     drop(unfinished_rep);
-    resumed_at_ = cpu.rflags & rflags::rf ? clock() : never;
+    resumed_at = cpu.rflags & rflags::rf ? clock() : never;
     if (cpu.rflags & rflags::rf) set_rflags(cpu.rflags & ~rflags::rf);
     if (!debug.pending) drop(causes);
     return Boundary::Execute;

@@ -133,6 +133,8 @@ struct Machine {
     bool branched = false;          ///< the current instruction transferred control
     bool step_settled = false;      ///< the current instruction has decided about its single-step trap itself
     bool nmi_blocked = false;
+    static constexpr std::uint64_t never = ~0ull;
+    std::uint64_t resumed_at = never;  ///< `clock` of the last instruction that began with RF = 1
     std::uint8_t interrupt_vector = 0;
 
     void pend(Attention reason) { attention |= reason; }
@@ -287,7 +289,7 @@ struct Machine {
     }
     /// RFLAGS of the current instruction, with the RF that it began with: the processor clears RF when an instruction
     /// completes.
-    std::uint64_t current_rflags() const { return cpu.rflags | (resumed_at_ == clock() ? rflags::rf : 0); }
+    std::uint64_t current_rflags() const { return cpu.rflags | (resumed_at == clock() ? rflags::rf : 0); }
     /// Time stamp counter before the offset: steps since the machine was made.
     std::uint64_t clock() const { return clock_base_ + steps_taken(); }
     /// What RDTSC reads, in a guest with TSC_OFFSET.
@@ -370,8 +372,6 @@ private:
     /// checked or segments matter.
     std::uint64_t checked_pages_ = 0;
     std::uint64_t steps_end_ = 0, clock_base_ = 0;
-    static constexpr std::uint64_t never = ~0ull;
-    std::uint64_t resumed_at_ = never;  ///< when the last instruction that began with RF = 1 did
 };
 
 }  // namespace faultline::engine

@@ -304,6 +304,21 @@ TEST(Vmrun, TscOffsetAddsToTheGuestsTimeOnly) {
     EXPECT_LT(t.m.time_stamp(), 1000u);
 }
 
+// "Virtualizing APIC.TPR"
+TEST(Vmrun, Cr8IsVirtualWithVirtualMasking) {
+    for (const bool masking : {false, true}) {
+        SvmMachine t;
+        t.m.cpu.cr8 = 3;
+        t.vmcb.virtual_interrupts = 5 | (masking ? vintr::masking : 0);
+        t.vmcb.rax = 9;
+        // MOV RBX, CR8; MOV CR8, RAX; HLT
+        EXPECT_EQ(t.run({0x44, 0x0F, 0x20, 0xC3, 0x44, 0x0F, 0x22, 0xC0, 0xF4}), code_of(Intercept::Hlt));
+        EXPECT_EQ(t.m.cpu.r[rbx], masking ? 5u : 3u);
+        EXPECT_EQ(t.m.cpu.cr8, masking ? 3u : 9u);
+        EXPECT_EQ(t.vmcb.virtual_interrupts & 0xFF, 9u);
+    }
+}
+
 // ---- #VMEXIT ------------------------------------------------------------------------------------------------------
 
 TEST(Vmexit, TheCodeBehindVmrunGoesOn) {
@@ -396,6 +411,33 @@ TEST(Vmexit, AnInstructionThatBeganWithRfKeepsIt) {
     EXPECT_EQ(t.run({0x90, 0x0F, 0xA2}), code_of(Intercept::Cpuid));
     EXPECT_EQ(t.vmcb.rip, place::guest + 1);
     EXPECT_FALSE(t.vmcb.rflags & rflags::rf);
+}
+
+TEST(Vmexit, HostRfIsNotTheGuests) {
+    SvmMachine t;
+    t.m.set_rflags(rflags::fixed1 | rflags::rf);
+    t.vmcb.event_injection = event_info::make(event_info::External, 0xFF);
+    t.vmcb.idtr.limit = 0;
+    t.intercept_exception(vector::gp);
+    EXPECT_EQ(t.run_as_code(), Exit::Hlt);
+    EXPECT_EQ(t.vmcb.exit_code, exception(vector::gp));
+    EXPECT_FALSE(t.vmcb.rflags & rflags::rf);
+}
+
+// "Last Branch Record Virtualization"
+TEST(Vmexit, LbrVirtualisationSwitchesDebugctlAndTheBranches) {
+    for (const bool virtualised : {false, true}) {
+        SvmMachine t;
+        t.m.debug.debugctl = 0;
+        t.m.debug.last_branch_from = 0x1111;
+        t.vmcb.virtualisation = virtualised;
+        t.vmcb.debugctl = guest::debugctl::lbr;
+        EXPECT_EQ(t.run({0xEB, 0x00, 0xF4}), code_of(Intercept::Hlt));
+        EXPECT_EQ(t.vmcb.branch_from, virtualised ? place::guest : 0);
+        EXPECT_EQ(t.vmcb.branch_to, virtualised ? place::guest + 2 : 0);
+        EXPECT_EQ(t.m.debug.last_branch_from, 0x1111u);
+        EXPECT_EQ(t.m.debug.debugctl, 0u);
+    }
 }
 
 TEST(Vmexit, OnlyTheProcessorsFieldsAreWritten) {

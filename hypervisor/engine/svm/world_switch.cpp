@@ -205,6 +205,7 @@ void report_exit(Machine& m, VmcbWriter& vmcb) {
 /// a MOV SS before it held back would come with GIF = 0.
 void settle(Machine& m) {
     m.debug.seen = m.debug.pending = 0;
+    m.resumed_at = Machine::never;
     m.shadow = Shadow::None;
     m.drop(Machine::causes | Machine::shadowed | Machine::unfinished_rep | Machine::halted | Machine::exiting);
     m.step_settled = true;
@@ -251,7 +252,7 @@ bool enter_guest(Machine& m, std::uint64_t physical, std::uint64_t host_rip) {
         return resume_host(m);
     }
     const bool virtual8086 = v.rflags & rflags::vm && v.cr0 & cr0::pe && !(v.efer & efer::lme && v.cr0 & cr0::pg);
-    if (virtual8086) return m.unimplemented();
+    if (virtual8086 || v.virtual_interrupts & svm::vintr::irq) return m.unimplemented();
     settle(m);
     load_controls(m, v);
     load_guest(m, v);
