@@ -35,7 +35,7 @@ public:
             s.rip = 0x20000 + below(4), s.next_rip = s.rip + 1 + below(3);
             s.incoming_rip = s.vector == vec::ts && chance(40) ? 0x50000 : s.rip;
             s.rf = chance(40), s.shadow = chance(40);
-            s.cr2 = of(0, 0x42000), s.dr6 = of(0xFFFF0FF0, 0xFFFF4FF1), s.dr7 = of(0x400, 0x701);
+            s.cr2 = of(0, 0x42000), s.dr6 = of(0xFFFF0FF0, 0xFFFF4FF1, 0xFFFF2FF0), s.dr7 = of(0x400, 0x701);
             s.address = of(0x42000, 0x43FFF, 0xFFFF8000'00000000);
         }
         return {p, s};

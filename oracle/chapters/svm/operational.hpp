@@ -284,7 +284,9 @@ private:
         o.other_next_rip = ite(stim_.interrupt_op && may(Alternative::Exc123), stim_.next_rip, r.next_rip);
         o.rip_any = v(8);
         o.other_rip = ite(v(10) && may(Alternative::Exc121), stim_.incoming_rip, stim_.rip);
-        o.rf_any = stim_.source == source::fault && !stim_.rf && may(Alternative::Exc125);
+        // In the frame of a fault RF is set, but for that of an instruction breakpoint.
+        const Bool rf_in_frame = stim_.source == source::fault && !(v(1) && !bit(stim_.dr6, 13));
+        o.rf_any = rf_in_frame && !stim_.rf && may(Alternative::Exc125);
 
         const Bool page = v(14);
         const Bool selector = v(11) || v(12) || v(13) || v(17) || v(21) || v(30);

@@ -105,12 +105,13 @@ struct Exc124 : RuleBase {
 };
 
 /// CS and RIP are those of the frame; of RFLAGS the manual says nothing but "as of the moment the intercept triggers".
+/// An instruction breakpoint's frame has RF clear, as the guest has it; general detect's has it set.
 struct Exc125 : RuleBase {
     static constexpr RuleInfo info =
         free("EXC-125", "RF of an intercepted fault may be set, as in the image that its delivery would push",
              SVM_SAVED "; RFLAGS Register, Resume Flag (RF) Bit");
     using excepts = Excepts<Exc124>;
-    FAULTLINE_APPLIES { return from(stim, source::fault); }
+    FAULTLINE_APPLIES { return from(stim, source::fault) && (stim.vector != vec::db || has(stim.dr6, 1 << 13)); }
     FAULTLINE_ALLOWS { return r.rf; }
 };
 
