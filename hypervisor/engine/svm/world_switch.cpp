@@ -2,6 +2,7 @@
 // Instruction", "Basic Operation"; "#VMEXIT".
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "hypervisor/engine/svm/svm.hpp"
 
@@ -271,8 +272,9 @@ bool leave_guest(Machine& m) {
     save_guest(m, vmcb);
     report_exit(m, vmcb);
     // The event has been injected, or is what EXITINTINFO tells of.
-    const Vmcb v = read_vmcb(m, m.svm.vmcb);
-    vmcb.set(&Vmcb::event_injection, v.event_injection & ~svm::event_info::valid);
+    std::uint64_t event;
+    m.memory.read(m.svm.vmcb + offsetof(Vmcb, event_injection), &event, sizeof event);
+    vmcb.set(&Vmcb::event_injection, event & ~svm::event_info::valid);
     return resume_host(m);
 }
 
