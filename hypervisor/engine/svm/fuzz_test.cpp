@@ -21,9 +21,8 @@ public:
         t.m.cpu.r[rdi] = number();
         t.m.svm.host_save_area = one_in(8) ? number() & 0xFFFF'FFFF'F000 : std::uint64_t{place::host_save};
         scribble(t.vmcb);
-        std::vector<std::uint8_t> program(64);
-        for (auto& byte : program) byte = one_in(3) ? interesting_byte() : static_cast<std::uint8_t>(random_());
-        t.m.write_physical(place::guest, program.data(), program.size());
+        const std::vector<std::uint8_t> bytes = program();
+        t.m.write_physical(place::guest, bytes.data(), bytes.size());
         if (one_in(4)) t.m.inject_nmi();
         if (one_in(4)) t.m.inject_interrupt(static_cast<std::uint8_t>(random_()));
         const bool by_code = one_in(2);
@@ -60,12 +59,45 @@ private:
         }
     }
 
-    /// Opcodes of what may be intercepted.
-    std::uint8_t interesting_byte() {
-        static constexpr std::uint8_t bytes[] = {0x0F, 0x01, 0x00, 0x20, 0x22, 0x21, 0x23, 0x30,
-                                                 0x32, 0xA2, 0xCC, 0xCD, 0xCF, 0xF1, 0xF3, 0x6C,
-                                                 0x6E, 0xEC, 0xEE, 0x9C, 0x9D, 0xFB, 0x8E, 0xD8};
-        return bytes[random_() % std::size(bytes)];
+    /// Instructions that may be intercepted, and any bytes.
+    std::vector<std::uint8_t> program() {
+        static const std::vector<std::uint8_t> some[] = {{0x0F, 0x20, 0xC0},
+                                                         {0x0F, 0x22, 0xC0},
+                                                         {0x0F, 0x22, 0xD8},
+                                                         {0x0F, 0x21, 0xF8},
+                                                         {0x0F, 0x23, 0xF0},
+                                                         {0x0F, 0x30},
+                                                         {0x0F, 0x32},
+                                                         {0x0F, 0xA2},
+                                                         {0x0F, 0x01, 0xD8},
+                                                         {0x0F, 0x01, 0xDA},
+                                                         {0x0F, 0x01, 0xDB},
+                                                         {0x0F, 0x01, 0xDC},
+                                                         {0x0F, 0x01, 0x0B},
+                                                         {0x0F, 0x01, 0x1B},
+                                                         {0x0F, 0x00, 0xD8},
+                                                         {0xCC},
+                                                         {0xCD, 0x80},
+                                                         {0x48, 0xCF},
+                                                         {0xF1},
+                                                         {0xF3, 0x6C},
+                                                         {0x6E},
+                                                         {0xEC},
+                                                         {0xEF},
+                                                         {0x9C},
+                                                         {0x9D},
+                                                         {0xFB},
+                                                         {0x8E, 0xD0},
+                                                         {0xF3, 0x90},
+                                                         {0x88, 0x06},
+                                                         {0x0F, 0x0B}};
+        std::vector<std::uint8_t> bytes;
+        while (bytes.size() < 64) {
+            if (one_in(8)) bytes.push_back(static_cast<std::uint8_t>(random_()));
+            const auto& next = some[random_() % std::size(some)];
+            bytes.insert(bytes.end(), next.begin(), next.end());
+        }
+        return bytes;
     }
 
     /// Mostly a VMCB that is entered: a few fields anything, or some bits flipped, or all bytes random.
