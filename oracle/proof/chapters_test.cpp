@@ -1,5 +1,5 @@
 // The real chapters. Their whole proof takes minutes and is `faultline prove`; here are the kinds of stimulus whose
-// proof is quick, and that the form which is proved is the form that judges.
+// proof is quick, a chapter that is quick altogether, and that the form which is proved is the form that judges.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -26,6 +26,17 @@ TEST(DebugProof, HoldsForWhatComesBetweenInstructions) {
         return;
     }
     FAIL() << "there is no chapter debug";
+}
+
+TEST(SvmProof, HoldsAltogether) {
+    for (const Chapter& chapter : chapters()) {
+        if (chapter.name != "svm") continue;
+        const Result result = chapter.prove({.jobs = 1});
+        for (const Failure& f : result.failures) ADD_FAILURE() << f.what << "\n" << f.text;
+        EXPECT_GT(result.rules, 160u);
+        return;
+    }
+    FAIL() << "there is no chapter svm";
 }
 
 class Draw {
