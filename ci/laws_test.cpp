@@ -98,6 +98,13 @@ TEST(Laws, NativeBackendNeverKnowsWhatAProgramMeans) {
     });
 }
 
+TEST(Laws, ReferenceHypervisorStandsOnTheEngineAndNeverKnowsWhatAProgramMeans) {
+    expect_never_reaches("hypervisor/reference", false, [](const auto& h) {
+        return knows_programs(h) || (!under(h, "hypervisor/guest") && !under(h, "hypervisor/engine") &&
+                                     !under(h, "hypervisor/reference"));
+    });
+}
+
 TEST(Laws, OracleDoesNoInputOrOutput) {
     for (const auto& file : sources("oracle")) {
         if (is_test(file)) continue;

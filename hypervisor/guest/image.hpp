@@ -82,6 +82,7 @@ struct Stage {
     std::uint64_t gdt_base = 0, idt_base = 0;
     std::uint16_t gdt_limit = 0, idt_limit = 0;
     std::uint64_t star = 0, lstar = 0, sfmask = 0;
+    std::uint64_t vmcb = 0;  ///< world svm: where the guest's VMCB is. Zero elsewhere
 };
 
 /// The one stage of a world and mode (long64 and compat32 have the same); built on first use, never changes. Null where

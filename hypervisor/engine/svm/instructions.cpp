@@ -31,20 +31,7 @@ bool vmrun(Machine& m, const Instruction& i) {
 bool vmload(Machine& m, const Instruction& i) {
     std::uint64_t physical;
     if (!may_execute(m) || !vmcb_address(m, i, physical) || m.exits_on(Intercept::Vmload)) return false;
-    const Vmcb v = read_vmcb(m, physical);
-    Cpu& cpu = m.cpu;
-    cpu.segment[fs] = from_vmcb(v.fs);
-    cpu.segment[gs] = from_vmcb(v.gs);
-    cpu.tr = from_vmcb(v.tr);
-    cpu.ldtr = from_vmcb(v.ldtr);
-    cpu.kernel_gs_base = sign_extended(v.kernel_gs_base);
-    cpu.star = v.star;
-    cpu.lstar = v.lstar;
-    cpu.cstar = v.cstar;
-    cpu.sfmask = static_cast<std::uint32_t>(v.sfmask);
-    cpu.sysenter_cs = v.sysenter_cs;
-    cpu.sysenter_esp = v.sysenter_esp;
-    cpu.sysenter_eip = v.sysenter_eip;
+    load_guest_rest(m, physical);
     return true;
 }
 
@@ -104,6 +91,23 @@ std::span<const Entry> svm_family() {
         {ZYDIS_MNEMONIC_INVLPGA, any_form(invlpga)}, {ZYDIS_MNEMONIC_SKINIT, any_form(skinit)},
     };
     return entries;
+}
+
+void load_guest_rest(Machine& m, std::uint64_t vmcb) {
+    const Vmcb v = read_vmcb(m, vmcb);
+    Cpu& cpu = m.cpu;
+    cpu.segment[fs] = from_vmcb(v.fs);
+    cpu.segment[gs] = from_vmcb(v.gs);
+    cpu.tr = from_vmcb(v.tr);
+    cpu.ldtr = from_vmcb(v.ldtr);
+    cpu.kernel_gs_base = sign_extended(v.kernel_gs_base);
+    cpu.star = v.star;
+    cpu.lstar = v.lstar;
+    cpu.cstar = v.cstar;
+    cpu.sfmask = static_cast<std::uint32_t>(v.sfmask);
+    cpu.sysenter_cs = v.sysenter_cs;
+    cpu.sysenter_esp = v.sysenter_esp;
+    cpu.sysenter_eip = v.sysenter_eip;
 }
 
 }  // namespace faultline::engine

@@ -17,6 +17,9 @@ bool enter_guest(Machine& m, std::uint64_t vmcb, std::uint64_t host_rip);
 /// host's.
 bool leave_guest(Machine& m);
 
+/// What VMLOAD loads and VMRUN does not: FS, GS, TR, LDTR and the MSRs of system calls. "VMSAVE and VMLOAD Instructions".
+void load_guest_rest(Machine& m, std::uint64_t vmcb);
+
 /// The first six words.
 Intercepts intercepts_of(const Vmcb& vmcb);
 

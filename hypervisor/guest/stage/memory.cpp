@@ -88,7 +88,7 @@ std::span<const MemoryRange> restored_ranges(Mode mode) {
 }
 
 void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tape) {
-    tape.count = 0;
+    tape.count = tape.exit_count = 0;
     if (guest_memory.size() < layout::tape + sizeof(RawTape)) return;
     const std::uint8_t* raw = guest_memory.data() + layout::tape;
     std::uint64_t count;

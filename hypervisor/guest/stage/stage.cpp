@@ -242,7 +242,8 @@ void put_permission_maps(Memory& memory) {
 
 Stage build_svm_long64() {
     Stage stage = build_long64(FAULTLINE_TEXT(svm_long64), FAULTLINE_ADDRESS(svm_long64, syscall_entry));
-    put(stage.memory, layout::vmcb, initial_vmcb(stage));
+    stage.vmcb = layout::vmcb;
+    put(stage.memory, stage.vmcb, initial_vmcb(stage));
     put_permission_maps(stage.memory);
     return stage;
 }

@@ -1,0 +1,12 @@
+// The reference hypervisor as a backend: programs of world svm, run by C++ above the engine's vCPU.
+#pragma once
+
+#include <memory>
+
+#include "hypervisor/guest/backend.hpp"
+
+namespace faultline::reference {
+
+std::unique_ptr<guest::Backend> make_reference_backend();
+
+}  // namespace faultline::reference

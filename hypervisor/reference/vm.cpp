@@ -1,0 +1,195 @@
+#include "hypervisor/reference/vm.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "hypervisor/engine/svm/svm.hpp"
+#include "hypervisor/guest/layout.hpp"
+#include "hypervisor/guest/stage/tables.hpp"
+
+namespace faultline::reference {
+
+using namespace guest;
+using svm::Intercept;
+using svm::Intercepts;
+using svm::Vmcb;
+
+std::string ForcedExceptions::warning() const {
+    if (refused_ == 0) return {};
+    std::vector<unsigned> vectors;
+    for (unsigned v = 0; v < 32; ++v)
+        if (refused_ >> v & 1) vectors.push_back(v);
+    return fmt::format("force_intercept_exceptions_mask: refused vector{} {}", vectors.size() == 1 ? "" : "s",
+                       fmt::join(vectors, ", "));
+}
+
+Vm::Vm(engine::Machine& machine, const Image& image, Tape& tape)
+    : machine_(machine),
+      image_(image),
+      tape_(tape),
+      forced_(static_cast<std::uint32_t>(image.params.forced_exceptions)),
+      stage_([&] {
+          Intercepts own;
+          std::memcpy(own.words.data(), image.stage->memory.data() + layout::vmcb, sizeof own.words);
+          return own;
+      }()),
+      wanted_(intercepts()) {
+    wanted_.words[2] |= forced_.mask();
+    set_intercepts(wanted_);
+    engine::load_guest_rest(machine_, layout::vmcb);
+    tape_.exit_count = 0;
+    tape_.detail = forced_.warning();
+}
+
+const Vmcb& Vm::vmcb() const { return *reinterpret_cast<const Vmcb*>(machine_.memory.bytes().data() + layout::vmcb); }
+
+void Vm::set_intercepts(const Intercepts& all) {
+    machine_.write_physical(layout::vmcb, all.words.data(), sizeof all.words);
+}
+
+Intercepts Vm::intercepts() const {
+    Intercepts all;
+    std::memcpy(all.words.data(), &vmcb(), sizeof all.words);
+    return all;
+}
+
+std::uint64_t Vm::word_at(std::uint64_t address) const {
+    std::uint64_t word = 0;
+    machine_.memory.read(address, &word, sizeof word);
+    return word;
+}
+
+Outcome Vm::run(std::uint64_t steps) {
+    while (steps > 0) {
+        if (!machine_.svm.in_guest) machine_.enter_guest(layout::vmcb);
+        const engine::Exit exit = machine_.run(steps);
+        steps -= std::min(steps, std::max<std::uint64_t>(machine_.steps_taken(), 1));
+        switch (exit) {
+            case engine::Exit::VmExit:
+                if (answer() == Next::Over) return outcome_;
+                break;
+            case engine::Exit::Hlt: break;  // nothing here wakes it, but its own step trap may
+            case engine::Exit::Halted: over(Outcome::Halted); return outcome_;
+            case engine::Exit::Shutdown: over(Outcome::Shutdown); return outcome_;
+            case engine::Exit::StepLimit: over(Outcome::Hang); return outcome_;
+            case engine::Exit::EntryFailure: over(Outcome::EntryFailure); return outcome_;
+            case engine::Exit::StopPort:
+            case engine::Exit::Unimplemented: over(Outcome::InternalError); return outcome_;
+        }
+    }
+    over(Outcome::Hang);
+    return outcome_;
+}
+
+Vm::Next Vm::over(Outcome outcome) {
+    outcome_ = outcome;
+    tape_.stop_rip = machine_.svm.in_guest ? machine_.code_address(machine_.cpu.rip) : vmcb().rip;
+    return Next::Over;
+}
+
+/// Nobody asked for this exit.
+Vm::Next Vm::unexpected() {
+    tape_.detail = fmt::format("an exit that nobody asked for: {:#x} at {:#x}", vmcb().exit_code, vmcb().rip);
+    return over(Outcome::InternalError);
+}
+
+/// False: the tape is full.
+bool Vm::record() {
+    if (tape_.exit_count == tape_capacity) return false;
+    const Vmcb& v = vmcb();
+    tape_.exits[tape_.exit_count++] = {.code = v.exit_code,
+                                       .info_1 = v.exit_info_1,
+                                       .info_2 = v.exit_info_2,
+                                       .int_info = v.exit_int_info,
+                                       .next_rip = v.next_rip,
+                                       .rip = v.rip,
+                                       .rflags = v.rflags,
+                                       .rsp = v.rsp,
+                                       .rax = v.rax,
+                                       .cs = v.cs.selector | std::uint64_t{v.cpl} << 16,
+                                       .dr6 = v.dr6,
+                                       .dr7 = v.dr7,
+                                       .cr2 = v.cr2,
+                                       .interrupt_shadow = v.interrupt_shadow,
+                                       .event_injection = v.event_injection,
+                                       .records = word_at(layout::tape + offsetof(RawTape, count))};
+    return true;
+}
+
+Vm::Next Vm::answer() {
+    const Vmcb& v = vmcb();
+    const std::uint64_t code = v.exit_code;
+    if (code == svm::exit_code::of(Intercept::Io)) {
+        const auto port = static_cast<std::uint16_t>(v.exit_info_1 >> 16);
+        const StageSymbols& stage = image_.stage->symbols;
+        const bool from_stage = v.rip >= stage.text_begin && v.rip < stage.text_end;
+        if (from_stage && port >= layout::exit_port && port <= layout::leave_port) return answer_stage_port(port);
+    }
+    if (!record()) return over(Outcome::TapeOverflow);
+    if (code == svm::exit_code::invalid) return over(Outcome::Stopped);
+    const auto vector = static_cast<unsigned>(code - svm::exit_code::of(Intercept::Exception));
+    if (vector < 32) return answer_exception(vector);
+    if (code >= 32 * svm::intercept_words || !wanted_.has(static_cast<Intercept>(code))) return unexpected();
+    return answer_instruction();
+}
+
+Vm::Next Vm::answer_exception(unsigned vector) {
+    if (forced_.has(vector)) return reflect(vector);
+    if (!wanted_.has(Intercept::Exception + vector)) return unexpected();
+    if (image_.params.stop_at_exceptions && vmcb().rip != image_.end_address()) return over(Outcome::Stopped);
+    return reflect(vector);
+}
+
+/// Skip: on at the next op. Nothing of the instruction happens.
+Vm::Next Vm::answer_instruction() {
+    if (image_.params.stop_at_instructions) return over(Outcome::Stopped);
+    const std::uint64_t offset = vmcb().rip - layout::code;
+    if (offset >= image_.code_size) return unexpected();
+    set(&Vmcb::rip, vmcb().rip + image_.skip[offset]);
+    set(&Vmcb::rflags, vmcb().rflags & ~rflags::rf);
+    set(&Vmcb::interrupt_shadow, 0);
+    return Next::Resume;
+}
+
+/// What the stage says to its hypervisor.
+Vm::Next Vm::answer_stage_port(std::uint16_t port) {
+    if (port == layout::exit_port) {
+        const auto outcome = outcome_of(static_cast<ExitCode>(vmcb().rax & 0xFF));
+        return outcome ? over(*outcome) : unexpected();
+    }
+    if (port == layout::enter_port)
+        enter_stub();
+    else
+        return_from_stub();
+    return Next::Resume;
+}
+
+/// A stub runs under the stage's own intercepts. They nest: a #DB may come inside one.
+void Vm::enter_stub() {
+    if (stubs_++ == 0) set_intercepts(stage_);
+    set(&Vmcb::rip, vmcb().exit_info_2);  // behind the OUT
+    set(&Vmcb::interrupt_shadow, 0);
+}
+
+/// IRETQ, in the stub's stead.
+void Vm::return_from_stub() {
+    if (stubs_ > 0 && --stubs_ == 0) set_intercepts(wanted_);
+    const std::uint64_t frame = vmcb().rsp;
+    const auto segment = [&](std::uint64_t selector) {
+        const Segment s = segment_of(image_.stage->mode, static_cast<std::uint16_t>(selector));
+        return svm::VmcbSegment{s.selector, s.attributes, s.limit, s.base};
+    };
+    set(&Vmcb::rip, word_at(frame));
+    set(&Vmcb::cs, segment(word_at(frame + 8)));
+    set(&Vmcb::rflags, word_at(frame + 16));
+    set(&Vmcb::rsp, word_at(frame + 24));
+    set(&Vmcb::ss, segment(word_at(frame + 32)));
+    set(&Vmcb::cpl, static_cast<std::uint8_t>(word_at(frame + 8) & 3));
+    set(&Vmcb::interrupt_shadow, 0);
+}
+
+}  // namespace faultline::reference

@@ -1,0 +1,78 @@
+// The reference hypervisor: one guest on the engine's vCPU, a case's intercepts, and the answers that the case asks
+// for. Small and straight on purpose: what it gets wrong is our own fault, and rules of kind POLICY judge it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "hypervisor/engine/machine.hpp"
+#include "hypervisor/guest/image.hpp"
+#include "hypervisor/guest/tape.hpp"
+#include "hypervisor/guest/vmcb.hpp"
+
+namespace faultline::reference {
+
+/// The facility of force_intercept_exceptions_mask: vectors whose exceptions are intercepted whatever else is asked
+/// for. Sampled once, when the virtual machine is made.
+class ForcedExceptions {
+public:
+    /// Takes the vectors whose exits can be answered. 2 and 9 have no defined effect as intercepts (AMD APM vol 2,
+    /// "NMI Interception" and "Coprocessor-Segment-Overrun Exception"), 18 is the host's own, 28 comes by injection
+    /// only, and the rest are reserved.
+    explicit ForcedExceptions(std::uint32_t asked) : taken_(asked & takes), refused_(asked & ~takes) {}
+    std::uint32_t mask() const { return taken_; }
+    bool has(unsigned vector) const { return vector < 32 && taken_ >> vector & 1; }
+    /// One line about the vectors that were refused; empty when none was.
+    std::string warning() const;
+
+private:
+    static constexpr std::uint32_t takes = 0x602B'7DFB;  // 0, 1, 3–8, 10–14, 16, 17, 19, 21, 29, 30
+    std::uint32_t taken_, refused_;
+};
+
+class Vm {
+public:
+    /// `machine` holds the image already: the VMCB at layout::vmcb, parameters, program.
+    Vm(engine::Machine& machine, const guest::Image& image, guest::Tape& tape);
+
+    /// Runs the guest for at most `steps` boundaries of the machine and writes the tape's exits, and its stop_rip where
+    /// the guest does not reach the stage's end by itself.
+    guest::Outcome run(std::uint64_t steps);
+
+private:
+    enum class Next : std::uint8_t { Resume, Over };
+    Next answer();
+    Next answer_exception(unsigned vector);
+    Next answer_instruction();
+    Next answer_stage_port(std::uint16_t port);
+    Next reflect(unsigned vector);
+    Next try_again_without(unsigned vector);
+    Next over(guest::Outcome outcome);
+    Next unexpected();
+    bool record();
+    void enter_stub();
+    void return_from_stub();
+
+    const guest::svm::Vmcb& vmcb() const;
+    template <class Field>
+    void set(Field guest::svm::Vmcb::*field, const std::type_identity_t<Field>& value) {
+        const auto* field_address = reinterpret_cast<const std::uint8_t*>(&(vmcb().*field));
+        const auto offset = static_cast<std::uint64_t>(field_address - machine_.memory.bytes().data());
+        machine_.write_physical(offset, &value, sizeof value);
+    }
+    void set_intercepts(const guest::svm::Intercepts& words);
+    guest::svm::Intercepts intercepts() const;
+    std::uint64_t word_at(std::uint64_t address) const;
+
+    engine::Machine& machine_;
+    const guest::Image& image_;
+    guest::Tape& tape_;
+    const ForcedExceptions forced_;
+    const guest::svm::Intercepts stage_;  ///< what the stage itself needs
+    guest::svm::Intercepts wanted_;       ///< what the program runs under
+    unsigned stubs_ = 0;                  ///< stubs of the stage that have begun and not returned
+    guest::Outcome outcome_ = guest::Outcome::Hang;
+};
+
+}  // namespace faultline::reference
