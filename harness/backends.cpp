@@ -7,6 +7,7 @@
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/kvm/kvm_backend.hpp"
 #include "hypervisor/native/native_backend.hpp"
+#include "hypervisor/reference/reference_backend.hpp"
 
 namespace faultline::harness {
 
@@ -33,10 +34,10 @@ Result<BackendFactory> backend_factory(const std::string& name) {
     if (name.starts_with("engine+")) return engine_with(name.substr(std::string_view("engine+").size()));
     if (name == "kvm") return BackendFactory([] { return kvm::make_kvm_backend(); });
     if (name == "native") return BackendFactory([] { return native::make_native_backend(); });
-    return fail(
-        Exit::Usage,
-        fmt::format("there is no backend '{}': expected engine, engine+QUIRK or kvm (`faultline list backends`)",
-                    name));
+    if (name == "reference") return BackendFactory([] { return reference::make_reference_backend(); });
+    return fail(Exit::Usage, fmt::format("there is no backend '{}': expected engine, engine+QUIRK, kvm, native or "
+                                         "reference (`faultline list backends`)",
+                                         name));
 }
 
 Profile profile_of_backend(const std::string& name) {
@@ -50,7 +51,8 @@ std::vector<BackendInfo> backend_catalogue() {
              {"bare"},
              "the built-in machine, an interpreter of real bytes; runs everywhere. engine+QUIRK is wrong on purpose"},
             {"kvm", {"bare"}, "/dev/kvm of this host, whatever vendor module stands behind it"},
-            {"native", {"bare"}, "this host's own processor: CPL3 programs in a traced process"}};
+            {"native", {"bare"}, "this host's own processor: CPL3 programs in a traced process"},
+            {"reference", {"svm"}, "the reference hypervisor above the engine; case files only so far"}};
 }
 
 }  // namespace faultline::harness

@@ -1,7 +1,9 @@
 #include "harness/explore/explore.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <thread>
 
@@ -31,11 +33,14 @@ struct Options {
     bool json = false;
 };
 
-Result<void> check_worlds(const std::vector<std::string>& worlds) {
-    for (const std::string& world : worlds)
+Result<void> check_worlds(const Options& o) {
+    for (const std::string& world : o.worlds)
         if (world != "bare")
-            return fail(Exit::Skipped,
-                        fmt::format("world {} has no generator and no stage in this build: only bare can run", world));
+            return fail(Exit::Skipped, fmt::format("no programs are drawn for world {} yet: only for bare", world));
+    for (const BackendInfo& backend : backend_catalogue())
+        if (std::ranges::count(o.backends, backend.name) != 0 && std::ranges::count(backend.worlds, "bare") == 0)
+            return fail(Exit::Skipped, fmt::format("{} runs programs of world {} only, and none are drawn yet",
+                                                   backend.name, fmt::join(backend.worlds, ", ")));
     return {};
 }
 
@@ -73,7 +78,7 @@ Result<Weights> weights_of(const Options& o, Store& store, const Profile& profil
 Result<Exit> explore_command(const Options& o) {
     auto backends = factories(o.backends);
     if (!backends) return tl::unexpected(backends.error());
-    if (auto checked = check_worlds(o.worlds); !checked) return tl::unexpected(checked.error());
+    if (auto checked = check_worlds(o); !checked) return tl::unexpected(checked.error());
     const auto profile = profile_of(o);
     if (!profile) return tl::unexpected(profile.error());
     auto known = known_findings(o.known);

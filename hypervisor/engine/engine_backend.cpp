@@ -56,9 +56,11 @@ tl::expected<void, guest::Unavailable> EngineBackend::refresh() {
 
 void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     const guest::Stage& stage = *image.stage;
+    tape.features = features_;
+    tape.unsuitable = stage.vmcb ? guest::needs_a_hypervisor : "";
+    if (!tape.unsuitable.empty()) return;
     machine_ = &machines_.restore(stage, stage.entry);
     lay(image, *machine_);
-    tape.features = features_;
     tape.stop_rip = 0;
     tape.detail.clear();
     tape.outcome = execute(stage, image.wake, image.step_limit);

@@ -4,6 +4,7 @@
 
 #include "hypervisor/guest/tape_text.hpp"
 #include "hypervisor/guest/toml_reader.hpp"
+#include "hypervisor/guest/vmm.hpp"
 
 namespace faultline::guest {
 namespace {
@@ -68,6 +69,35 @@ void read_record(TableReader& table, ExpectedRecord& record) {
         table.read_enum("when", only, std::span(about_vendor_names).subspan(1));
         record.when = only == Only::Amd ? Vendor::Amd : Vendor::Intel;
     }
+}
+
+// One list of numbers serves reading and comparing.
+struct ExitNumber {
+    const char* name;
+    std::optional<Value> ExpectedExit::*expected;
+    std::uint64_t VmExit::*seen;
+};
+constexpr ExitNumber exit_numbers[] = {{"info1", &ExpectedExit::info_1, &VmExit::info_1},
+                                       {"info2", &ExpectedExit::info_2, &VmExit::info_2},
+                                       {"int-info", &ExpectedExit::int_info, &VmExit::int_info},
+                                       {"next-rip", &ExpectedExit::next_rip, &VmExit::next_rip},
+                                       {"rsp", &ExpectedExit::rsp, &VmExit::rsp},
+                                       {"rax", &ExpectedExit::rax, &VmExit::rax},
+                                       {"cs", &ExpectedExit::cs, &VmExit::cs},
+                                       {"dr6", &ExpectedExit::dr6, &VmExit::dr6},
+                                       {"dr7", &ExpectedExit::dr7, &VmExit::dr7},
+                                       {"cr2", &ExpectedExit::cr2, &VmExit::cr2},
+                                       {"records", &ExpectedExit::records, &VmExit::records},
+                                       {"event-injection", &ExpectedExit::event_injection, &VmExit::event_injection}};
+
+void read_exit(TableReader& table, ExpectedExit& exit) {
+    if (const auto* node = table.find("code"))
+        if (!parse_exit(node->value_exact<std::string_view>().value_or(""), exit.code))
+            table.fail(*node, "code", "an intercept, npf or invalid", shown(*node));
+    table.read("rip", exit.rip);
+    for (const ExitNumber& number : exit_numbers) table.read(number.name, exit.*number.expected);
+    table.read("shadow", exit.shadow);
+    read_flags(table, exit.flags);
 }
 
 void read_final(TableReader& table, ExpectedFinal& final) {
@@ -140,11 +170,15 @@ tl::expected<CaseFile, ParseError> parse_case_file(std::string_view text, std::s
     CaseFile result;
     result.subject_case = read_case(file, root);
     root.read_table("about", [&](TableReader& table) { read_about(table, result.about); });
-    if (root.has("expect") || root.has("expect-final")) {
+    if (root.has("expect") || root.has("expect-exit") || root.has("expect-final")) {
         auto& expectation = result.expectation.emplace();
         root.read_tables("expect", tape_capacity, [&](TableReader& table) {
             if (!table.has("vector")) table.fail_here("vector", "a vector");
             read_record(table, expectation.records.emplace_back());
+        });
+        root.read_tables("expect-exit", tape_capacity, [&](TableReader& table) {
+            if (!table.has("code")) table.fail_here("code", "an exit code");
+            read_exit(table, expectation.exits.emplace_back());
         });
         root.read_table("expect-final", [&](TableReader& table) { read_final(table, expectation.final); });
     }
@@ -190,6 +224,20 @@ std::vector<std::string> mismatches(const Expectation& expectation, const Image&
         compare.number("handler-ss", want.handler_ss, seen.handler_ss);
         compare.number("frame", want.frame, seen.frame);
         compare.bits(handler_flag_names, want.handler_flags, seen.handler_flags);
+    }
+    compare.at("tape");
+    if (expectation.exits.size() != tape.exit_count)
+        compare.differs("exits", std::to_string(expectation.exits.size()), std::to_string(tape.exit_count));
+    for (std::size_t i = 0; i < std::min<std::size_t>(expectation.exits.size(), tape.exit_count); ++i) {
+        const auto& [want, seen] = std::tie(expectation.exits[i], tape.exits[i]);
+        compare.at(fmt::format("exit {}", i));
+        if (want.code != seen.code) compare.differs("code", exit_text(want.code), exit_text(seen.code));
+        compare.address("rip", want.rip, seen.rip);
+        for (const ExitNumber& number : exit_numbers)
+            compare.number(number.name, want.*number.expected, seen.*number.seen);
+        if (want.shadow && *want.shadow != (seen.interrupt_shadow & 1))
+            compare.differs("shadow", to_text(*want.shadow), to_text(!*want.shadow));
+        compare.flags(want.flags, seen.rflags);
     }
     if (tape.outcome != Outcome::Completed || expectation.final.outcome != Outcome::Completed) return result;
 

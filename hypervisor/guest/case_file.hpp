@@ -1,5 +1,6 @@
 // A corpus file: a case, what it is about, and the tape it must give, as literal values written by hand
-// (corpora/README.md). Same TOML as case_text.hpp with the tables [about], [[expect]] and [expect-final].
+// (corpora/README.md). Same TOML as case_text.hpp with the tables [about], [[expect]], [[expect-exit]] and
+// [expect-final].
 #pragma once
 
 #include <array>
@@ -42,6 +43,16 @@ struct ExpectedRecord {
     bool operator==(const ExpectedRecord&) const = default;
 };
 
+/// World svm: one #VMEXIT. What is not given is not compared.
+struct ExpectedExit {
+    std::uint64_t code = 0;
+    std::optional<Value> rip, info_1, info_2, int_info, next_rip, rsp, rax, cs, dr6, dr7, cr2, event_injection;
+    std::optional<Value> records;  ///< exceptions that the guest had recorded before
+    std::optional<bool> shadow;
+    ExpectedFlags flags;  ///< of the saved RFLAGS
+    bool operator==(const ExpectedExit&) const = default;
+};
+
 struct ExpectedFinal {
     Outcome outcome = Outcome::Completed;
     std::array<std::optional<Value>, gpr_count> gpr;
@@ -54,6 +65,7 @@ struct ExpectedFinal {
 
 struct Expectation {
     std::vector<ExpectedRecord> records;  ///< all of them, in order
+    std::vector<ExpectedExit> exits;      ///< the same
     ExpectedFinal final;
     bool operator==(const Expectation&) const = default;
 };
@@ -61,7 +73,7 @@ struct Expectation {
 struct CaseFile {
     Case subject_case;
     About about;
-    std::optional<Expectation> expectation;  ///< none: the file has neither [[expect]] nor [expect-final]
+    std::optional<Expectation> expectation;  ///< none: the file has no table that begins with expect
 };
 
 tl::expected<CaseFile, ParseError> parse_case_file(std::string_view text, std::string_view filename);

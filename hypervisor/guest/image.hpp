@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hypervisor/guest/layout.hpp"
@@ -98,6 +99,9 @@ inline constexpr std::uint8_t wake_vector = 0x30;  ///< of Wake::Interrupt
 constexpr std::array<std::uint8_t, 2> end_bytes(Mode mode) {
     return mode == Mode::Real16 ? std::array<std::uint8_t, 2>{0xF0, 0x90} : std::array<std::uint8_t, 2>{0x0F, 0x0B};
 }
+
+/// Tape::unsuitable of a backend that has no hypervisor for an image with Stage::vmcb.
+inline constexpr std::string_view needs_a_hypervisor = "a program of world svm needs a hypervisor";
 
 struct Image {
     const Stage* stage = nullptr;

@@ -64,5 +64,7 @@ constexpr std::string_view form(const svm::Intercept&) {
 
 /// An exit code: the intercept's text, "npf", "invalid", or a number.
 std::string exit_text(std::uint64_t code);
+/// The inverse of its names.
+bool parse_exit(std::string_view text, std::uint64_t& code);
 
 }  // namespace faultline::guest

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "hypervisor/guest/assemble.hpp"
+#include "hypervisor/guest/case_file.hpp"
 #include "hypervisor/guest/case_text.hpp"
 #include "hypervisor/guest/stage/memory.hpp"
 #include "hypervisor/guest/stage/stage.hpp"
@@ -151,6 +154,38 @@ TEST(Vmm, ProgramPortsExitOnlyWhereTheCaseInterceptsIo) {
         EXPECT_EQ(mapped(with, port), stage || (port >= layout::first_port && port <= layout::last_port)) << port;
         EXPECT_EQ(mapped(without, port), stage) << port;
     }
+}
+
+TEST(Vmm, AnExitThatIsNotTheExpectedOneIsNamed) {
+    const auto file = parse_case_file(R"(world = "svm"
+ops = ["cpuid"]
+[[expect-exit]]
+code = "cpuid"
+rip = "op0"
+next-rip = "op1"
+shadow = false
+tf = false)",
+                                      "test");
+    ASSERT_TRUE(file) << file.error().text();
+    Image image;
+    ASSERT_TRUE(assemble(file->subject_case, image));
+    Tape tape;
+    tape.outcome = Outcome::Completed;
+    tape.exit_count = 1;
+    tape.exits[0] = {.code = 0x72, .next_rip = image.op_address(1), .rip = image.op_address(0)};
+    const auto wrong = [&] { return mismatches(*file->expectation, image, tape); };
+    EXPECT_TRUE(wrong().empty()) << wrong().front();
+    tape.exits[0].code = 0x75;
+    tape.exits[0].next_rip = 0;
+    tape.exits[0].interrupt_shadow = 1;
+    tape.exits[0].rflags = rflags::tf;
+    EXPECT_EQ(wrong(), (std::vector<std::string>{
+                           "exit 0: code: expected cpuid, found int-n", "exit 0: next-rip: expected 0x20002, found 0",
+                           "exit 0: shadow: expected false, found true", "exit 0: tf: expected false, found true"}));
+    tape.exit_count = 0;
+    EXPECT_EQ(wrong(), std::vector<std::string>{"tape: exits: expected 1, found 0"});
+    EXPECT_FALSE(parse_case_file("ops = []\n[[expect-exit]]\ncode = \"cpuidd\"", "test"));
+    EXPECT_FALSE(parse_case_file("ops = []\n[[expect-exit]]\nrip = \"op0\"", "test"));
 }
 
 TEST(Vmm, WorldBareHasNoHypervisorAndSvmNoBranchSteppingYet) {

@@ -167,6 +167,14 @@ std::string exit_text(std::uint64_t code) {
     return code < 32 * svm::intercept_words ? to_text(static_cast<Intercept>(code)) : to_text(code);
 }
 
+bool parse_exit(std::string_view text, std::uint64_t& code) {
+    for (const std::uint64_t named :
+         {svm::exit_code::invalid, svm::exit_code::nested_page_fault, svm::exit_code::vmgexit})
+        if (text == exit_text(named)) return code = named, true;
+    Intercept intercept{};
+    return parse(text, intercept) && (code = svm::exit_code::of(intercept), true);
+}
+
 // --- [vmm]
 
 void write_vmm(std::string& out, const Vmm& vmm) {

@@ -164,6 +164,7 @@ void KvmBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.count = 0;
     tape.detail.clear();
     tape.unsuitable = std::ranges::find(unable_, image.stage) == unable_.end() ? std::string_view() : cannot_run;
+    if (image.stage->vmcb) tape.unsuitable = guest::needs_a_hypervisor;
     if (!tape.unsuitable.empty()) return;
     auto ready = start_watchdog();
     if (ready) ready = enter(*image.stage);
