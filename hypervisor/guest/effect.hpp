@@ -51,6 +51,12 @@ enum class Cause : std::uint8_t {
     TaskSelector,    ///< a task switch by the op: `selector` is no TSS, or busy, or (IRET) not busy
 };
 
+/// With 48-bit linear addresses. AMD APM vol 2, "Canonical Address Form".
+constexpr bool canonical(std::uint64_t address) {
+    const std::uint64_t top = address >> 47;
+    return top == 0 || top == 0x1FFFF;
+}
+
 /// What keeps an op from completing (never a #DB).
 struct Fault {
     Cause cause = Cause::InvalidOpcode;

@@ -47,11 +47,6 @@ std::uint64_t result_flags(std::uint64_t result, unsigned bytes) {
 
 }  // namespace
 
-bool canonical(std::uint64_t address) {
-    const auto upper = static_cast<std::int64_t>(address) >> 47;
-    return upper == 0 || upper == -1;
-}
-
 std::uint64_t stepped(const State& state, std::uint64_t pointer, Width width) {
     return state.rflags & rflags::df ? pointer - width.bytes : pointer + width.bytes;
 }

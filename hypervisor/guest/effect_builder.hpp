@@ -68,8 +68,8 @@ public:
     // --- memory; each returns unknown once stopped
     /// `beyond` bytes above the operand's address.
     Known load(Mem at, Width width, unsigned beyond = 0);
-    /// The operand just read goes on: its next part is beyond the limit, while paging has refused the first. Which check
-    /// comes first, no manual says: unmodelled.
+    /// The operand just read goes on: its next part is beyond the limit, while paging has refused the first. Which
+    /// check comes first, no manual says: unmodelled.
     void next_part(Mem at, Width width, unsigned beyond);
     void store(Mem at, Width width, Known value);
     /// Read-modify-write: the read half, which already asks for write permission; then store().
@@ -139,6 +139,5 @@ private:
 
 /// RSI and RDI step by the operand size, down when DF is set.
 std::uint64_t stepped(const State& state, std::uint64_t pointer, Width width);
-bool canonical(std::uint64_t address);
 
 }  // namespace faultline::guest

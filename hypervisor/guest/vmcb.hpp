@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "hypervisor/guest/image.hpp"
+
 namespace faultline::guest::svm {
 
 struct VmcbSegment {
@@ -231,5 +233,13 @@ struct Intercepts {
     bool any() const { return *this != Intercepts{}; }
     auto operator<=>(const Intercepts&) const = default;
 };
+
+inline Intercepts intercepts_of(const Vmcb& v) {
+    return {{v.intercept_cr, v.intercept_dr, v.intercept_exceptions, v.intercept_3, v.intercept_4, v.intercept_5}};
+}
+
+inline VmcbSegment vmcb_segment(const Segment& segment) {
+    return {segment.selector, segment.attributes, segment.limit, segment.base};
+}
 
 }  // namespace faultline::guest::svm

@@ -11,8 +11,6 @@ namespace {
 
 tl::unexpected<std::string> failure(std::string why) { return tl::unexpected("vmm: " + std::move(why)); }
 
-svm::VmcbSegment segment(const Segment& s) { return {s.selector, s.attributes, s.limit, s.base}; }
-
 /// The quadword of the IOPM that holds the ports of programs, all of them intercepted.
 constexpr std::uint64_t program_ports = layout::iopm + layout::first_port / 64 * 8;
 constexpr std::uint64_t all_program_ports = (2ull << layout::last_port % 64) - (1ull << layout::first_port % 64);
@@ -31,8 +29,8 @@ svm::Vmcb vmcb_of(const Case& subject_case, const Image& image) {
     block.intercept_4 |= words[4];
     block.intercept_5 |= words[5];
     const auto& frame = params.entry_frame;
-    block.cs = segment(segment_of(image.stage->mode, static_cast<std::uint16_t>(frame.cs)));
-    block.ss = segment(segment_of(image.stage->mode, static_cast<std::uint16_t>(frame.ss)));
+    block.cs = svm::vmcb_segment(segment_of(image.stage->mode, static_cast<std::uint16_t>(frame.cs)));
+    block.ss = svm::vmcb_segment(segment_of(image.stage->mode, static_cast<std::uint16_t>(frame.ss)));
     block.cpl = subject_case.cpl;
     block.rip = frame.rip, block.rsp = frame.rsp, block.rflags = frame.rflags;
     block.rax = params.gpr[static_cast<std::size_t>(Gpr::Rax)];

@@ -49,11 +49,6 @@ struct Vmm {
     auto operator<=>(const Vmm&) const = default;
 };
 
-/// The vectors that the facility takes: those whose exits can be answered. 2 and 9 have no defined effect (AMD APM
-/// vol 2, "NMI Interception", "Coprocessor-Segment-Overrun Exception"), 18 is the host's own, 15, 20, 22–27 and 31 are
-/// reserved, 28 only ever comes by injection.
-inline constexpr std::uint32_t forcible_vectors = 0x602B'7DFB;
-
 /// "#DB", "exception-9", "write-dr7", "cpuid", …
 std::string to_text(svm::Intercept value);
 /// False, and `value` untouched, for anything else.

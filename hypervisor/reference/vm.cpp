@@ -37,7 +37,7 @@ Vm::Vm(engine::Machine& machine, const Image& image, Tape& tape)
           std::memcpy(own.words.data(), image.stage->memory.data() + layout::vmcb, sizeof own.words);
           return own;
       }()),
-      wanted_(intercepts()) {
+      wanted_(svm::intercepts_of(vmcb())) {
     wanted_.words[2] |= forced_.mask();
     set_intercepts(wanted_);
     engine::load_guest_rest(machine_, layout::vmcb);
@@ -49,12 +49,6 @@ const Vmcb& Vm::vmcb() const { return *reinterpret_cast<const Vmcb*>(machine_.me
 
 void Vm::set_intercepts(const Intercepts& all) {
     machine_.write_physical(layout::vmcb, all.words.data(), sizeof all.words);
-}
-
-Intercepts Vm::intercepts() const {
-    Intercepts all;
-    std::memcpy(all.words.data(), &vmcb(), sizeof all.words);
-    return all;
 }
 
 std::uint64_t Vm::word_at(std::uint64_t address) const {
@@ -180,8 +174,7 @@ void Vm::return_from_stub() {
     if (stubs_ > 0 && --stubs_ == 0) set_intercepts(wanted_);
     const std::uint64_t frame = vmcb().rsp;
     const auto segment = [&](std::uint64_t selector) {
-        const Segment s = segment_of(image_.stage->mode, static_cast<std::uint16_t>(selector));
-        return svm::VmcbSegment{s.selector, s.attributes, s.limit, s.base};
+        return svm::vmcb_segment(segment_of(image_.stage->mode, static_cast<std::uint16_t>(selector)));
     };
     set(&Vmcb::rip, word_at(frame));
     set(&Vmcb::cs, segment(word_at(frame + 8)));

@@ -6,7 +6,7 @@
 #include <string>
 #include <type_traits>
 
-#include "hypervisor/engine/machine.hpp"
+#include "hypervisor/engine/svm/vmcb_memory.hpp"
 #include "hypervisor/guest/image.hpp"
 #include "hypervisor/guest/tape.hpp"
 #include "hypervisor/guest/vmcb.hpp"
@@ -57,12 +57,9 @@ private:
     const guest::svm::Vmcb& vmcb() const;
     template <class Field>
     void set(Field guest::svm::Vmcb::*field, const std::type_identity_t<Field>& value) {
-        const auto* field_address = reinterpret_cast<const std::uint8_t*>(&(vmcb().*field));
-        const auto offset = static_cast<std::uint64_t>(field_address - machine_.memory.bytes().data());
-        machine_.write_physical(offset, &value, sizeof value);
+        engine::VmcbWriter(machine_, guest::layout::vmcb).set(field, value);
     }
     void set_intercepts(const guest::svm::Intercepts& words);
-    guest::svm::Intercepts intercepts() const;
     std::uint64_t word_at(std::uint64_t address) const;
 
     engine::Machine& machine_;

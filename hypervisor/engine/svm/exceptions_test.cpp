@@ -15,8 +15,8 @@ struct LegacySvmMachine : LegacyMachine {
     LegacySvmMachine() {
         const Cpu& cpu = m.cpu;
         m.svm.host_save_area = place::host_save;
-        vmcb.cs = to_vmcb(cpu.segment[cs]);
-        vmcb.ss = vmcb.ds = vmcb.es = to_vmcb(cpu.segment[ss]);
+        vmcb.cs = vmcb_segment(cpu.segment[cs]);
+        vmcb.ss = vmcb.ds = vmcb.es = vmcb_segment(cpu.segment[ss]);
         vmcb.gdtr = {0, 0, cpu.gdt_limit, cpu.gdt_base};
         vmcb.idtr = {0, 0, cpu.idt_limit, cpu.idt_base};
         vmcb.cr0 = cpu.cr0;

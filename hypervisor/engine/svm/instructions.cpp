@@ -40,10 +40,10 @@ bool vmsave(Machine& m, const Instruction& i) {
     if (!may_execute(m) || !vmcb_address(m, i, physical) || m.exits_on(Intercept::Vmsave)) return false;
     const Cpu& cpu = m.cpu;
     VmcbWriter vmcb(m, physical);
-    vmcb.set(&Vmcb::fs, to_vmcb(cpu.segment[fs]));
-    vmcb.set(&Vmcb::gs, to_vmcb(cpu.segment[gs]));
-    vmcb.set(&Vmcb::tr, to_vmcb(cpu.tr));
-    vmcb.set(&Vmcb::ldtr, to_vmcb(cpu.ldtr));
+    vmcb.set(&Vmcb::fs, vmcb_segment(cpu.segment[fs]));
+    vmcb.set(&Vmcb::gs, vmcb_segment(cpu.segment[gs]));
+    vmcb.set(&Vmcb::tr, vmcb_segment(cpu.tr));
+    vmcb.set(&Vmcb::ldtr, vmcb_segment(cpu.ldtr));
     vmcb.set(&Vmcb::kernel_gs_base, cpu.kernel_gs_base);
     vmcb.set(&Vmcb::star, cpu.star);
     vmcb.set(&Vmcb::lstar, cpu.lstar);

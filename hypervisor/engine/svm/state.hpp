@@ -25,7 +25,6 @@ struct HostState {
     std::uint64_t gdt_base = 0, idt_base = 0;
     std::uint16_t gdt_limit = 0, idt_limit = 0;
     std::array<guest::Segment, 4> segment{};  ///< ES, CS, SS, DS
-    std::uint64_t pat = 0;
     /// DEBUGCTL, last branch from and to, last interrupt from and to: only with LBR virtualisation.
     std::array<std::uint64_t, 5> branches{};
 };
@@ -51,7 +50,7 @@ struct Svm {
     std::uint64_t iopm = 0, msrpm = 0, tsc_offset = 0;
     std::uint64_t virtual_interrupts = 0;  ///< bits in guest::svm::vintr, as of now
     std::uint16_t pauses_left = 0;
-    bool lbr_virtualisation = false, nested_paging = false;
+    bool lbr_virtualisation = false;
     /// The event that is being delivered through the IDT, as EXITINTINFO tells it; zero: none.
     std::uint64_t delivering = 0;
     /// Set by what has found an intercept, read by `leave_guest`.

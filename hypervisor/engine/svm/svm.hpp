@@ -17,11 +17,9 @@ bool enter_guest(Machine& m, std::uint64_t vmcb, std::uint64_t host_rip);
 /// host's.
 bool leave_guest(Machine& m);
 
-/// What VMLOAD loads and VMRUN does not: FS, GS, TR, LDTR and the MSRs of system calls. "VMSAVE and VMLOAD Instructions".
+/// What VMLOAD loads and VMRUN does not: FS, GS, TR, LDTR and the MSRs of system calls. "VMSAVE and VMLOAD
+/// Instructions".
 void load_guest_rest(Machine& m, std::uint64_t vmcb);
-
-/// The first six words.
-Intercepts intercepts_of(const Vmcb& vmcb);
 
 /// Whether VMRUN refuses this state: #VMEXIT(VMEXIT_INVALID). "Canonicalization and Consistency Checks".
 bool is_illegal(const Machine& m, const Vmcb& vmcb);

@@ -26,8 +26,8 @@ struct SvmMachine : TestMachine {
         m.cpu.efer |= efer::svme;
         m.svm.host_save_area = place::host_save;
         const Cpu& cpu = m.cpu;
-        vmcb.cs = to_vmcb(cpu.segment[cs]);
-        vmcb.ss = to_vmcb(cpu.segment[ss]);
+        vmcb.cs = vmcb_segment(cpu.segment[cs]);
+        vmcb.ss = vmcb_segment(cpu.segment[ss]);
         vmcb.ds = vmcb.es = vmcb.ss;
         vmcb.gdtr = {0, 0, cpu.gdt_limit, cpu.gdt_base};
         vmcb.idtr = {0, 0, cpu.idt_limit, cpu.idt_base};

@@ -40,8 +40,6 @@ inline guest::Segment from_vmcb(const guest::svm::VmcbSegment& segment) {
     return {segment.selector, sign_extended(segment.base), segment.limit,
             static_cast<std::uint16_t>(segment.attributes & 0xFFF)};
 }
-inline guest::svm::VmcbSegment to_vmcb(const guest::Segment& segment) {
-    return {segment.selector, segment.attributes, segment.limit, segment.base};
-}
+using guest::svm::vmcb_segment;
 
 }  // namespace faultline::engine

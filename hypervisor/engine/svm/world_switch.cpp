@@ -35,7 +35,6 @@ void save_host(Machine& m, std::uint64_t rip) {
     host.gdt_limit = cpu.gdt_limit;
     host.idt_base = cpu.idt_base;
     host.idt_limit = cpu.idt_limit;
-    host.pat = cpu.pat;
     for (std::size_t n = 0; n < switched_segments.size(); ++n) host.segment[n] = cpu.segment[switched_segments[n]];
     const auto branches = branch_registers(m.debug);
     std::transform(branches.begin(), branches.end(), host.branches.begin(), [](const auto* value) { return *value; });
@@ -80,7 +79,6 @@ void load_host(Machine& m) {
     cpu.rip = cpu.next_rip() = host.rip;
     cpu.cpl = 0;
     m.debug.set_dr7(guest::dr::dr7_reset);
-    if (m.svm.nested_paging) cpu.pat = host.pat;
     if (m.svm.lbr_virtualisation) {
         const auto branches = branch_registers(m.debug);
         for (std::size_t n = 0; n < branches.size(); ++n) *branches[n] = host.branches[n];
@@ -150,10 +148,10 @@ void load_guest(Machine& m, const Vmcb& v) {
 /// "Writes back to the VMCB the current guest state—the same subset of processor state as is loaded by the VMRUN".
 void save_guest(Machine& m, VmcbWriter& vmcb) {
     Cpu& cpu = m.cpu;
-    vmcb.set(&Vmcb::es, to_vmcb(cpu.segment[es]));
-    vmcb.set(&Vmcb::cs, to_vmcb(cpu.segment[cs]));
-    vmcb.set(&Vmcb::ss, to_vmcb(cpu.segment[ss]));
-    vmcb.set(&Vmcb::ds, to_vmcb(cpu.segment[ds]));
+    vmcb.set(&Vmcb::es, vmcb_segment(cpu.segment[es]));
+    vmcb.set(&Vmcb::cs, vmcb_segment(cpu.segment[cs]));
+    vmcb.set(&Vmcb::ss, vmcb_segment(cpu.segment[ss]));
+    vmcb.set(&Vmcb::ds, vmcb_segment(cpu.segment[ds]));
     vmcb.set(&Vmcb::gdtr, {0, 0, cpu.gdt_limit, cpu.gdt_base});
     vmcb.set(&Vmcb::idtr, {0, 0, cpu.idt_limit, cpu.idt_base});
     vmcb.set(&Vmcb::cpl, cpu.cpl);
@@ -170,7 +168,6 @@ void save_guest(Machine& m, VmcbWriter& vmcb) {
     vmcb.set(&Vmcb::rax, cpu.r[rax]);
     vmcb.set(&Vmcb::interrupt_shadow, m.in_shadow);
     vmcb.set(&Vmcb::virtual_interrupts, m.svm.virtual_interrupts);
-    if (m.svm.nested_paging) vmcb.set(&Vmcb::g_pat, cpu.pat);
     if (m.svm.lbr_virtualisation) {
         vmcb.set(&Vmcb::debugctl, m.debug.debugctl);
         vmcb.set(&Vmcb::branch_from, m.debug.last_branch_from);
@@ -222,7 +219,7 @@ bool resume_host(Machine& m) {
     state.intercepts = {};
     state.tsc_offset = state.virtual_interrupts = state.delivering = 0;
     state.pauses_left = 0;
-    state.lbr_virtualisation = state.nested_paging = false;
+    state.lbr_virtualisation = false;
     if (owned) {
         m.stop(Exit::VmExit);
         return false;
@@ -236,10 +233,6 @@ bool resume_host(Machine& m) {
 }
 
 }  // namespace
-
-Intercepts intercepts_of(const Vmcb& v) {
-    return {{v.intercept_cr, v.intercept_dr, v.intercept_exceptions, v.intercept_3, v.intercept_4, v.intercept_5}};
-}
 
 bool enter_guest(Machine& m, std::uint64_t physical, std::uint64_t host_rip) {
     const Vmcb v = read_vmcb(m, physical);

@@ -204,8 +204,6 @@ Stage build_bare_real16() {
     return stage;
 }
 
-svm::VmcbSegment segment(const Segment& s) { return {s.selector, s.attributes, s.limit, s.base}; }
-
 /// What every guest of world svm begins with; a case patches it (vmm.cpp).
 svm::Vmcb initial_vmcb(const Stage& stage) {
     constexpr std::uint64_t pat_reset = 0x0007'0406'0007'0406, svme = 1 << 12;
@@ -215,9 +213,10 @@ svm::Vmcb initial_vmcb(const Stage& stage) {
     block.iopm_base = layout::iopm;
     block.msrpm_base = layout::msrpm;
     block.asid = 1;
-    block.es = segment(stage.es), block.cs = segment(stage.cs), block.ss = segment(stage.ss);
-    block.ds = segment(stage.ds), block.fs = segment(stage.fs), block.gs = segment(stage.gs);
-    block.tr = segment(stage.tr);
+    using svm::vmcb_segment;
+    block.es = vmcb_segment(stage.es), block.cs = vmcb_segment(stage.cs), block.ss = vmcb_segment(stage.ss);
+    block.ds = vmcb_segment(stage.ds), block.fs = vmcb_segment(stage.fs), block.gs = vmcb_segment(stage.gs);
+    block.tr = vmcb_segment(stage.tr);
     block.gdtr = {0, 0, stage.gdt_limit, stage.gdt_base};
     block.idtr = {0, 0, stage.idt_limit, stage.idt_base};
     block.efer = stage.efer | svme;
@@ -229,8 +228,9 @@ svm::Vmcb initial_vmcb(const Stage& stage) {
     return block;
 }
 
-/// What the exits for I/O and MSRs ask; a case that intercepts I/O patches in the ports of programs. Bit n of the first map is port n; two bits of the second are one MSR, read
-/// and write. AMD APM vol 2, "IOIO Intercepts", "MSR Intercepts".
+/// What the exits for I/O and MSRs ask; a case that intercepts I/O patches in the ports of programs. Bit n of the first
+/// map is port n; two bits of the second are one MSR, read and write. AMD APM vol 2, "IOIO Intercepts", "MSR
+/// Intercepts".
 void put_permission_maps(Memory& memory) {
     const auto mark = [&](std::uint64_t map, unsigned bit) {
         memory[map + bit / 8] |= static_cast<std::uint8_t>(1u << bit % 8);

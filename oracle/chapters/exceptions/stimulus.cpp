@@ -40,10 +40,7 @@ constexpr std::uint64_t cr4_smep = 1ull << 20;
 constexpr std::uint64_t cut(Mode mode, std::uint64_t value) {
     return mode == Mode::Long64 ? value : mode == Mode::Real16 ? value & 0xFFFF : value & 0xFFFFFFFF;
 }
-constexpr bool canonical(std::uint64_t address) {
-    const std::uint64_t top = address >> 47;
-    return top == 0 || top == 0x1FFFF;
-}
+using guest::canonical;
 
 /// One delivery's facts, filled in place by place.
 class Gatherer {

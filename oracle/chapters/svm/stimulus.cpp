@@ -3,18 +3,16 @@
 #include <cstring>
 #include <type_traits>
 
+#include "oracle/chapters/svm/situation.hpp"
+
 namespace faultline::oracle::svm {
 namespace {
 
+using guest::canonical;
 using guest::Cause;
 using guest::Gpr;
 using guest::svm::Intercept;
 namespace ops = guest::ops;
-
-bool canonical(std::uint64_t address) {
-    const std::uint64_t top = address >> 47;
-    return top == 0 || top == 0x1FFFF;
-}
 
 std::uint64_t raises_of(const guest::Effect& effect) {
     if (!effect.faults) return 0;
@@ -136,16 +134,13 @@ void stand(Stimulus<Judging>& s, const Standing& standing) {
 
 Control::Control(const guest::Image& image) : image_(image) {
     std::uint8_t bytes[sizeof vmcb_];
-    for (std::size_t i = 0; i < sizeof bytes; ++i) bytes[i] = image.stage->memory[image.stage->vmcb + i];
+    std::memcpy(bytes, image.stage->memory.data() + image.stage->vmcb, sizeof bytes);
     for (const auto& [address, value] : image.all_patches())
         if (address - image.stage->vmcb < sizeof bytes) std::memcpy(bytes + (address - image.stage->vmcb), &value, 8);
     std::memcpy(&vmcb_, bytes, sizeof bytes);
 }
 
-guest::svm::Intercepts Control::intercepts() const {
-    return {{vmcb_.intercept_cr, vmcb_.intercept_dr, vmcb_.intercept_exceptions, vmcb_.intercept_3, vmcb_.intercept_4,
-             vmcb_.intercept_5}};
-}
+guest::svm::Intercepts Control::intercepts() const { return intercepts_of(vmcb_); }
 
 std::uint8_t Control::byte(std::uint64_t address) const {
     for (const auto& [at, value] : image_.all_patches())
@@ -176,9 +171,7 @@ Stimulus<Judging> enter_of(const guest::svm::Vmcb& vmcb) {
     s.efer = vmcb.efer, s.cr0 = vmcb.cr0, s.cr3 = vmcb.cr3, s.cr4 = vmcb.cr4, s.dr6 = vmcb.dr6, s.dr7 = vmcb.dr7;
     s.cs_attributes = vmcb.cs.attributes & 0xFFF;
     s.s_cet = vmcb.s_cet;
-    constexpr std::uint64_t lme = 1 << 8, pg = 1ull << 31, l = 1 << 9;
-    const bool code64 = (vmcb.efer & lme) && (vmcb.cr0 & pg) && (vmcb.cs.attributes & l);
-    s.bad_rip = code64 ? !canonical(vmcb.rip) : vmcb.rip > vmcb.cs.limit;
+    s.bad_rip = guest_in_64_bit_mode(s) ? !canonical(vmcb.rip) : vmcb.rip > vmcb.cs.limit;
     for (const auto* segment :
          {&vmcb.es, &vmcb.cs, &vmcb.ss, &vmcb.ds, &vmcb.fs, &vmcb.gs, &vmcb.gdtr, &vmcb.ldtr, &vmcb.idtr, &vmcb.tr})
         s.bad_base = s.bad_base || !canonical(segment->base);
