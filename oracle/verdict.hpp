@@ -33,7 +33,7 @@ struct Divergence {
 inline constexpr int signature_version = 1;
 
 /// How often each rule applied and was decisive in this run, by dense rule index (oracle/catalogue.hpp).
-inline constexpr std::size_t max_rules = 512;
+inline constexpr std::size_t max_rules = 1024;
 struct RuleUse {
     std::array<std::uint32_t, max_rules> applied{}, decisive{};
 };

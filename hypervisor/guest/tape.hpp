@@ -138,6 +138,18 @@ struct Features {
     bool btf = false;              ///< DEBUGCTL.BTF can be set and read back (probed by the stage)
     /// Who executes guest instructions. It says which machine a finding is about, never what is right.
     enum class Execution : std::uint8_t { Unknown, Silicon, Emulated } cpl0 = Execution::Unknown, cpl3 = Execution::Unknown;
+    /// What VMRUN's checks and exits depend on; where there is no SVM, of no meaning.
+    struct Svm {
+        std::uint32_t asids = 0, edx = 0;               ///< CPUID 8000_000A EBX and EDX; 0, 0: no SVM
+        std::uint64_t cr4_absent = 0, efer_absent = 0;  ///< bits with a meaning, but of features that are not there
+        std::uint8_t physical_bits = 0;                 ///< CPUID 8000_0008 EAX[7:0]
+        bool long_mode = false, shadow_stacks = false;  ///< CPUID 8000_0001 EDX[29]; CPUID 7.0 ECX[7]
+        /// Bits of `edx`. AMD APM vol 3 (24594), "Function 8000_000Ah—SVM Features".
+        static constexpr unsigned nested_paging = 0, lbr = 1, nrips = 3, clean_bits = 5, decode_assists = 7, vgif = 16,
+                                  v_nmi = 25;
+        bool has(unsigned bit) const { return edx >> bit & 1; }
+        auto operator<=>(const Svm&) const = default;
+    } svm;
     auto operator<=>(const Features&) const = default;
 };
 

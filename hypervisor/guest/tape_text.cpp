@@ -65,6 +65,10 @@ constexpr Member<Features, bool> feature_members[] = {{"rtm", &Features::rtm},
                                                       {"bus_lock_detect", &Features::bus_lock_detect},
                                                       {"dbext", &Features::dbext},
                                                       {"btf", &Features::btf}};
+constexpr Member<Features::Svm, std::uint64_t> svm_words[] = {{"cr4_absent", &Features::Svm::cr4_absent},
+                                                              {"efer_absent", &Features::Svm::efer_absent}};
+constexpr Member<Features::Svm, bool> svm_flags[] = {{"long_mode", &Features::Svm::long_mode},
+                                                     {"shadow_stacks", &Features::Svm::shadow_stacks}};
 
 template <std::size_t n, class Enum>
 std::string_view name_of(const std::array<std::string_view, n>& names, Enum value) {
@@ -245,6 +249,12 @@ std::string to_json(const Tape& tape) {
                      {"cpl0", name_of(execution_names, tape.features.cpl0)},
                      {"cpl3", name_of(execution_names, tape.features.cpl3)}};
     for (const auto& member : feature_members) features[member.name] = tape.features.*member.field;
+    if (const Features::Svm& svm = tape.features.svm; svm != Features::Svm{}) {
+        Json& json = features["svm"];
+        json = {{"asids", svm.asids}, {"edx", svm.edx}, {"physical_bits", svm.physical_bits}};
+        for (const auto& member : svm_words) json[member.name] = svm.*member.field;
+        for (const auto& member : svm_flags) json[member.name] = svm.*member.field;
+    }
 
     Json records = Json::array();
     for (std::size_t i = 0; i < std::min(tape.count, tape_capacity); ++i) {
@@ -301,6 +311,14 @@ tl::expected<Tape, std::string> tape_from_json(std::string_view text) {
         features.name("cpl0", execution_names, tape.features.cpl0);
         features.name("cpl3", execution_names, tape.features.cpl3);
         features.members(feature_members, tape.features);
+        if (const auto* inner = features.find("svm")) {
+            ObjectReader svm(*inner, "tape.features.svm.", error);
+            svm.number("asids", tape.features.svm.asids);
+            svm.number("edx", tape.features.svm.edx);
+            svm.number("physical_bits", tape.features.svm.physical_bits);
+            svm.members(svm_words, tape.features.svm);
+            svm.members(svm_flags, tape.features.svm);
+        }
     }
     if (const auto* records = root.find("records")) {
         if (!records->is_array() || records->size() > tape_capacity)

@@ -20,6 +20,11 @@ Tape arbitrary_tape() {
     features.signature = *rc::gen::arbitrary<std::uint32_t>();
     for (bool* flag : {&features.rtm, &features.bus_lock_detect, &features.dbext, &features.btf})
         *flag = *rc::gen::arbitrary<bool>();
+    if (*rc::gen::arbitrary<bool>())
+        features.svm = {*rc::gen::arbitrary<std::uint32_t>(), *rc::gen::arbitrary<std::uint32_t>(),
+                        *rc::gen::arbitrary<std::uint64_t>(), *rc::gen::arbitrary<std::uint64_t>(),
+                        *rc::gen::arbitrary<std::uint8_t>(),  *rc::gen::arbitrary<bool>(),
+                        *rc::gen::arbitrary<bool>()};
     using Execution = Features::Execution;
     features.cpl0 = *rc::gen::element(Execution::Unknown, Execution::Silicon, Execution::Emulated);
     features.cpl3 = *rc::gen::element(Execution::Unknown, Execution::Silicon, Execution::Emulated);

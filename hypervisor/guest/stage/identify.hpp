@@ -20,8 +20,8 @@ struct Identity {
     struct Leaf {
         std::uint32_t eax, ebx, ecx, edx;
     };
-    /// CPUID with ECX=0 of the leaves 0, 1, 7, 80000000h, 80000001h and 80000002h–80000004h.
-    std::array<Leaf, 8> cpuid;
+    /// CPUID with ECX=0 of the leaves 0, 1, 7, 80000000h–80000004h, 80000008h and 8000000Ah.
+    std::array<Leaf, 10> cpuid;
     /// DEBUGCTL as read back after BTF was written; not touched where the write faults.
     std::uint64_t debugctl;
 };

@@ -289,6 +289,28 @@ TEST(Identify, ReadsVendorAndFeatures) {
     EXPECT_EQ(brand_of(memory), "A processor");
 }
 
+TEST(Identify, ReadsWhatSvmDependsOn) {
+    Identity identity{};
+    identity.cpuid[0] = {7, 0x68747541, 0x444D4163, 0x69746E65};
+    identity.cpuid[1].edx = ~0u;                       // everything that CR4 had before leaf 7
+    identity.cpuid[1].ecx = ~0u & ~(1u << 17);         // no PCID
+    identity.cpuid[2] = {0, 1u << 7 | 1, 1u << 7, 0};  // SMEP, FSGSBASE, shadow stacks
+    identity.cpuid[3].eax = 0x8000'000A;
+    identity.cpuid[4] = {0, 0, 1u << 2, 1u << 29 | 1u << 11 | 1u << 20};
+    identity.cpuid[8].eax = 48 << 8 | 40;
+    identity.cpuid[9] = {1, 16, 0, 1u << 3 | 1u << 25};
+    const Features::Svm svm = features_of(memory_with(identity)).svm;
+    EXPECT_EQ(svm.asids, 16u);
+    EXPECT_EQ(svm.physical_bits, 40);
+    EXPECT_TRUE(svm.long_mode && svm.shadow_stacks && svm.has(Features::Svm::nrips) && svm.has(Features::Svm::v_nmi));
+    EXPECT_FALSE(svm.has(Features::Svm::decode_assists));
+    EXPECT_EQ(svm.cr4_absent, 1ull << 11 | 1ull << 12 | 1ull << 17 | 1ull << 21 | 1ull << 22);
+    EXPECT_EQ(svm.efer_absent,
+              1ull << 13 | 1ull << 14 | 1ull << 15 | 1ull << 17 | 1ull << 18 | 1ull << 20 | 1ull << 21);
+    identity.cpuid[4].ecx = 0;
+    EXPECT_EQ(features_of(memory_with(identity)).svm, Features::Svm{}) << "no SVM";
+}
+
 TEST(Identify, LeavesAboveTheHighestDoNotCount) {
     Identity identity{};
     identity.cpuid[0] = {6, 0x756E6547, 0x6C65746E, 0x49656E69};  // GenuineIntel
