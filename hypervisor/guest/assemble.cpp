@@ -128,6 +128,8 @@ tl::expected<void, std::string> Assembler::assemble(const Case& subject_case, Im
     image.op_count = static_cast<std::uint16_t>(subject_case.ops.size());
     for (std::size_t i = 0; i < subject_case.ops.size(); ++i) {
         const auto& op = subject_case.ops[i];
+        if (!belongs_to(op, subject_case.world))
+            return failure(fmt::format("op{}: `{}` is for programs under a hypervisor", i, to_text(op)));
         const auto key = encoding_key(op, image.mode);
         const auto& encoding = encoding_of(op, image.mode, key.bits);
         if (encoding.length == 0) return failure(fmt::format("op{}: `{}` has no encoding", i, to_text(op)));

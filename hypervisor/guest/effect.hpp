@@ -93,6 +93,8 @@ struct Effect {
     Kind kind = Kind::Ordinary;
     bool unmodelled = false;  ///< depends on something unknown; `why` names it
     const char* why = nullptr;
+    /// Unmodelled for what the op does. What it may raise was looked at before, and it raises nothing.
+    bool raises_nothing = false;
 
     std::uint64_t next = 0;  ///< RIP of the next boundary if the op completes
     bool branch = false;     ///< a branch was taken (for DEBUGCTL.BTF): also CALL, RET, IRET, …

@@ -87,6 +87,12 @@ void EffectBuilder::unmodelled(const char* why) {
     effect_.why = why;
 }
 
+void EffectBuilder::does_more(const char* why) {
+    if (stopped()) return;
+    effect_.raises_nothing = true;
+    unmodelled(why);
+}
+
 void EffectBuilder::privileged() {
     if (state().cpl != 0) fault(Cause::Privilege);
 }

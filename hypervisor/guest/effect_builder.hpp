@@ -43,6 +43,8 @@ public:
         fault(Fault{.cause = cause, .selector = selector, .stack = stack});
     }
     void unmodelled(const char* why);
+    /// Every fault of the op has been asked for, and what it then does nobody states.
+    void does_more(const char* why);
     /// CPL must be 0.
     void privileged();
     /// CPL must be at most IOPL: CLI, STI.

@@ -26,6 +26,15 @@ constexpr bool exists(Mode mode) {
         return true;
 }
 
+/// An op without a world is for all of them.
+template <class T>
+constexpr bool belongs(World world) {
+    if constexpr (requires { T::world; })
+        return T::world == world;
+    else
+        return true;
+}
+
 /// Whether a value is one its type can have in a mode: fields are plain numbers. Only long64 has REX prefixes; real16
 /// has the base registers of 16-bit addressing.
 bool in_range(Gpr value, Mode mode) { return static_cast<std::size_t>(value) < (mode == Mode::Long64 ? gpr_count : 8); }
@@ -185,11 +194,15 @@ tl::expected<Op, std::string> parse_op(std::string_view text) {
         fmt::format("expected an op (`faultline list ops` names them), found {}", backquoted(mnemonic)));
 }
 
-bool op_exists(std::size_t index, Mode mode) {
+bool op_exists(std::size_t index, Mode mode, World world) {
     return [&]<class... T>(std::variant<T...>*) {
-        constexpr std::array test = {exists<T>...};
-        return test[index](mode);
+        constexpr std::array in_mode = {exists<T>...}, in_world = {belongs<T>...};
+        return in_mode[index](mode) && in_world[index](world);
     }(static_cast<Op*>(nullptr));
+}
+
+bool belongs_to(const Op& op, World world) {
+    return std::visit([world]<class T>(const T&) { return belongs<T>(world); }, op);
 }
 
 bool valid(const Op& op, Mode mode) {

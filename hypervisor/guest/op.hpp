@@ -10,9 +10,11 @@
 #include <variant>
 
 #include "hypervisor/guest/ops/branches.hpp"
+#include "hypervisor/guest/ops/control_registers.hpp"
 #include "hypervisor/guest/ops/debug_registers.hpp"
 #include "hypervisor/guest/ops/far.hpp"
 #include "hypervisor/guest/ops/flags.hpp"
+#include "hypervisor/guest/ops/hypervised.hpp"
 #include "hypervisor/guest/ops/interrupts.hpp"
 #include "hypervisor/guest/ops/io.hpp"
 #include "hypervisor/guest/ops/memory.hpp"
@@ -21,21 +23,26 @@
 #include "hypervisor/guest/ops/stack.hpp"
 #include "hypervisor/guest/ops/strings.hpp"
 #include "hypervisor/guest/ops/system.hpp"
+#include "hypervisor/guest/ops/tables.hpp"
 
 namespace faultline::guest {
 
 /// Each family lists its ops at the end of its file.
 using Op = boost::mp11::mp_append<ops::RegisterOps, ops::DebugRegisterOps, ops::FlagOps, ops::MemoryOps, ops::StackOps,
                                   ops::BranchOps, ops::StringOps, ops::IoOps, ops::ShadowOps, ops::InterruptOps,
-                                  ops::SystemOps, ops::FarOps>;
+                                  ops::SystemOps, ops::FarOps, ops::ControlRegisterOps, ops::TableOps,
+                                  ops::HypervisedOps>;
 
 /// Text form, `mnemonic key=value …`; README "Ops".
 std::string to_text(const Op& op);
 /// The inverse. The error says what was expected and what was found.
 tl::expected<Op, std::string> parse_op(std::string_view text);
 
-/// Whether any op of the kind at `index` of the variant exists in a mode.
-bool op_exists(std::size_t index, Mode mode);
+/// Whether any op of the kind at `index` of the variant exists in a mode, for programs of a world: some are for those
+/// under a hypervisor alone.
+bool op_exists(std::size_t index, Mode mode, World world = World::Bare);
+/// Whether programs of this world may have the op.
+bool belongs_to(const Op& op, World world);
 /// Whether the op exists in a mode with these field values: registers and widths of the mode, widths of I/O, …
 bool valid(const Op& op, Mode mode);
 

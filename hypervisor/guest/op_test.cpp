@@ -120,6 +120,44 @@ const Examples examples_long64 = {
     {"leave", "leave"},
     {"far-ret", "ret far"},
     {"ud1 reg=r9 at=[rbx]", "ud1 r9d, dword ptr [rbx]"},
+    {"mov-to-cr0 from=r9", "mov cr0, r9"},
+    {"mov-from-cr0 to=rax", "mov rax, cr0"},
+    {"mov-to-cr2 from=rax", "mov cr2, rax"},
+    {"mov-from-cr2 to=rax", "mov rax, cr2"},
+    {"mov-to-cr3 from=rax", "mov cr3, rax"},
+    {"mov-from-cr3 to=rax", "mov rax, cr3"},
+    {"mov-to-cr8 from=rax", "mov cr8, rax"},
+    {"mov-from-cr8 to=r15", "mov r15, cr8"},
+    {"lmsw from=rbx", "lmsw bx"},
+    {"smsw to=rbx", "smsw rbx"},
+    {"sgdt at=[rbx]", "sgdt tbyte ptr [rbx]"},
+    {"sidt at=[rbx]", "sidt tbyte ptr [rbx]"},
+    {"sldt to=rcx", "sldt rcx"},
+    {"str to=rcx", "str rcx"},
+    {"lgdt at=[rbx]", "lgdt tbyte ptr [rbx]"},
+    {"lidt at=[rbx]", "lidt tbyte ptr [rbx]"},
+    {"lldt from=rcx", "lldt cx"},
+    {"ltr from=rcx", "ltr cx"},
+    {"vmrun", "vmrun rax"},
+    {"vmload", "vmload rax"},
+    {"vmsave", "vmsave rax"},
+    {"vmmcall", "vmmcall"},
+    {"stgi", "stgi"},
+    {"clgi", "clgi"},
+    {"invlpga", "invlpga rax, ecx"},
+    {"skinit", "skinit eax"},
+    {"rsm", "rsm"},
+    {"invd", "invd"},
+    {"invlpg at=[rbx]", "invlpg byte ptr [rbx]"},
+    {"rdtscp", "rdtscp"},
+    {"rdpmc", "rdpmc"},
+    {"monitor", "monitor"},
+    {"mwait", "mwait"},
+    {"xsetbv", "xsetbv"},
+    {"rdpru", "rdpru"},
+    {"invpcid type=rax at=[rbx]", "invpcid rax, xmmword ptr [rbx]"},
+    {"tlbsync", "tlbsync"},
+    {"mcommit", "mcommit"},
 };
 
 /// The same of ops that long64 lacks, and of those whose encoding another mode changes.
@@ -148,6 +186,12 @@ const Examples examples_compat32 = {
     {"mov-to-dr dr=7 from=rax", "mov dr7, eax"},
     {"mov-from-cr4 to=rdi", "mov edi, cr4"},
     {"lss to=rsp at=[rbx]", "lss esp, fword ptr [ebx]"},
+    {"mov-to-cr0 from=rax", "mov cr0, eax"},
+    {"smsw to=rbx", "smsw ebx"},
+    {"sidt at=[0x10]", "sidt fword ptr [0x00000010]"},
+    {"invpcid type=rax at=[0x10]", "invpcid eax, xmmword ptr [0x00000010]"},
+    {"vmrun", "vmrun eax"},
+    {"invlpga", "invlpga eax, ecx"},
 };
 const Examples examples_real16 = {
     {"into", "into"},
@@ -177,13 +221,16 @@ const Examples examples_real16 = {
     {"mov-from-cr4 to=rdi", "mov edi, cr4"},
     {"lss to=rsp at=[rbx]", "lss sp, dword ptr [bx]"},
     {"div reg=rcx width=4", "div ecx"},
+    {"mov-to-cr0 from=rax", "mov cr0, eax"},
+    {"smsw to=rbx", "smsw bx"},
+    {"lidt at=[rbx]", "lidt fword ptr [bx]"},
 };
 
 /// Every op over all its kinds, so that no property misses one by chance.
 template <class Property>
 void for_every_kind(Mode mode, Property property) {
     for (std::size_t kind = 0; kind < std::variant_size_v<Op>; ++kind)
-        if (op_exists(kind, mode)) property(arbitrary::op_of_kind(kind, mode));
+        if (op_exists(kind, mode, World::Svm)) property(arbitrary::op_of_kind(kind, mode));
 }
 
 TEST(Op, DecodesAsTheInstructionItsTextNames) {
@@ -240,6 +287,18 @@ TEST(Op, WhatAModeLacksIsInvalidThere) {
     for (const auto text : {"into", "pop-ss", "bound reg=rax at=[0x40000] width=4", "far-jmp selector=0x8 to=op0",
                             "far-call selector=0x8 to=op0", "aam base=0xa"})
         EXPECT_EQ(modes(text), "-+++") << text;
+}
+
+TEST(Op, WhatOnlyAHypervisorGivesAMeaningIsForWorldSvm) {
+    for (const auto text : {"vmmcall", "invlpg at=[rbx]", "mov-to-cr8 from=rax", "sidt at=[rbx]"}) {
+        const auto op = parse_op(text).value();
+        EXPECT_TRUE(belongs_to(op, World::Svm)) << text;
+        EXPECT_FALSE(belongs_to(op, World::Bare)) << text;
+        EXPECT_TRUE(op_exists(op.index(), Mode::Long64, World::Svm)) << text;
+        EXPECT_FALSE(op_exists(op.index(), Mode::Long64)) << text;
+    }
+    EXPECT_TRUE(belongs_to(parse_op("cpuid").value(), World::Bare));
+    EXPECT_TRUE(belongs_to(parse_op("cpuid").value(), World::Svm));
 }
 
 TEST(Op, DebugRegistersThatDoNotExistAreEncodedByRexR) {

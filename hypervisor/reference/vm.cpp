@@ -71,7 +71,7 @@ Outcome Vm::run(std::uint64_t steps) {
             case engine::Exit::Shutdown: over(Outcome::Shutdown); return outcome_;
             case engine::Exit::StepLimit: over(Outcome::Hang); return outcome_;
             case engine::Exit::EntryFailure: over(Outcome::EntryFailure); return outcome_;
-            case engine::Exit::StopPort:
+            case engine::Exit::StopPort:  // the case took the intercept away
             case engine::Exit::Unimplemented: over(Outcome::InternalError); return outcome_;
         }
     }
@@ -125,9 +125,12 @@ Vm::Next Vm::answer() {
     }
     if (!record()) return over(Outcome::TapeOverflow);
     if (code == svm::exit_code::invalid) return over(Outcome::Stopped);
+    if (code == svm::exit_code::of(Intercept::Shutdown)) return over(Outcome::Stopped);  // nothing to go on with
     const auto vector = static_cast<unsigned>(code - svm::exit_code::of(Intercept::Exception));
     if (vector < 32) return answer_exception(vector);
     if (code >= 32 * svm::intercept_words || !wanted_.has(static_cast<Intercept>(code))) return unexpected();
+    // Nothing to resume: "the state … is undefined". AMD APM vol 2, "Shutdown Intercept".
+    if (code == svm::exit_code::of(Intercept::Shutdown)) return over(Outcome::Stopped);
     return answer_instruction();
 }
 
@@ -152,13 +155,14 @@ Vm::Next Vm::answer_instruction() {
 /// What the stage says to its hypervisor.
 Vm::Next Vm::answer_stage_port(std::uint16_t port) {
     if (port == layout::exit_port) {
-        const auto outcome = outcome_of(static_cast<ExitCode>(vmcb().rax & 0xFF));
+        const auto said = static_cast<ExitCode>(vmcb().rax & 0xFF);
+        const auto outcome = said <= ExitCode::DoubleFault ? outcome_of(said) : std::nullopt;  // the rest is no stub's
         return outcome ? over(*outcome) : unexpected();
     }
     if (port == layout::enter_port)
         enter_stub();
-    else
-        return_from_stub();
+    else if (!return_from_stub())
+        return unexpected();
     return Next::Resume;
 }
 
@@ -169,10 +173,11 @@ void Vm::enter_stub() {
     set(&Vmcb::interrupt_shadow, 0);
 }
 
-/// IRETQ, in the stub's stead.
-void Vm::return_from_stub() {
-    if (stubs_ > 0 && --stubs_ == 0) set_intercepts(wanted_);
+/// IRETQ, in the stub's stead. False: no frame can be where the stack is.
+bool Vm::return_from_stub() {
     const std::uint64_t frame = vmcb().rsp;
+    if (frame > layout::ram_size - 5 * sizeof(std::uint64_t)) return false;
+    if (stubs_ > 0 && --stubs_ == 0) set_intercepts(wanted_);
     const auto segment = [&](std::uint64_t selector) {
         return svm::vmcb_segment(segment_of(image_.stage->mode, static_cast<std::uint16_t>(selector)));
     };
@@ -183,6 +188,7 @@ void Vm::return_from_stub() {
     set(&Vmcb::ss, segment(word_at(frame + 32)));
     set(&Vmcb::cpl, static_cast<std::uint8_t>(word_at(frame + 8) & 3));
     set(&Vmcb::interrupt_shadow, 0);
+    return true;
 }
 
 }  // namespace faultline::reference

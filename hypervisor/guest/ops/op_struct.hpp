@@ -1,6 +1,8 @@
 // What every op's struct is made of. An op is one struct: its fields (a Boost.Hana struct, from which come the
 // text form, JSON, the generator and the shrinker), `encode` (exactly one instruction) and `effect` (what that
-// instruction does when nothing about debugging interferes). Optional: `bool valid() const` restricts field values.
+// instruction does when nothing about debugging interferes). Optional: `bool valid() const` restricts field values,
+// `static constexpr bool exists(Mode)` modes, and `static constexpr World world` says that only programs of that world
+// have the op.
 #pragma once
 
 #include <boost/hana/define_struct.hpp>
