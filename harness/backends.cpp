@@ -48,7 +48,7 @@ Profile profile_of_backend(const std::string& name) {
 
 std::vector<BackendInfo> backend_catalogue() {
     return {{"engine",
-             {"bare"},
+             {"bare", "svm"},
              "the built-in machine, an interpreter of real bytes; runs everywhere. engine+QUIRK is wrong on purpose"},
             {"kvm", {"bare"}, "/dev/kvm of this host, whatever vendor module stands behind it"},
             {"native", {"bare"}, "this host's own processor: CPL3 programs in a traced process"},

@@ -8,7 +8,8 @@
 
 namespace faultline::engine {
 
-/// Always available, on every host. World bare, every mode that has a stage.
+/// Always available, on every host. World bare, every mode that has a stage, and world svm, where the stage's monitor
+/// runs on the vCPU and executes VMRUN itself.
 /// With quirks its subject is engine+NAME….
 std::unique_ptr<guest::Backend> make_engine_backend(const Quirks& quirks = {});
 

@@ -74,7 +74,7 @@ struct Segment {
 /// The fixed surroundings of a world and mode: pristine memory and the vCPU's state at `entry`.
 struct Stage {
     Mode mode = Mode::Long64;          ///< of the stage itself: Long64 also serves compat32
-    std::uint32_t version = 2;         ///< changes whenever bytes of `memory` change meaning
+    std::uint32_t version = 3;         ///< changes whenever bytes of `memory` change meaning
     std::vector<std::uint8_t> memory;  ///< layout::ram_size bytes
     StageSymbols symbols;
     std::uint64_t entry = 0;  ///< RIP to start a case; RSP = layout::rsp0_top, RFLAGS = 2
@@ -83,7 +83,8 @@ struct Stage {
     std::uint64_t gdt_base = 0, idt_base = 0;
     std::uint16_t gdt_limit = 0, idt_limit = 0;
     std::uint64_t star = 0, lstar = 0, sfmask = 0;
-    std::uint64_t vmcb = 0;  ///< world svm: where the guest's VMCB is. Zero elsewhere
+    /// World svm: where the guest's VMCB is. The state above is the monitor's then. Zero elsewhere
+    std::uint64_t vmcb = 0;
 };
 
 /// The one stage of a world and mode (long64 and compat32 have the same); built on first use, never changes. Null where

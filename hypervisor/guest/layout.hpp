@@ -39,7 +39,10 @@ inline constexpr std::uint64_t supervisor = 0x46000;  ///< one page, U/S=0, writ
 inline constexpr std::uint64_t vmcb = 0x80000, host_save = 0x81000;
 inline constexpr std::uint64_t iopm = 0x82000, msrpm = 0x85000;  ///< three and two pages
 inline constexpr std::uint64_t exits = 0x88000;                  ///< struct RawExits: three pages
-inline constexpr std::uint64_t monitor = 0x8C000;                ///< its text: two pages
+inline constexpr std::uint64_t monitor = 0x8C000;                ///< the monitor's text: one page
+inline constexpr std::uint64_t monitor_data = 0x8D000;           ///< what it remembers: one page
+inline constexpr std::uint64_t monitor_idt = 0x8E000;            ///< one page, its GDT in the second half
+inline constexpr std::uint64_t monitor_gdt = 0x8E800;
 inline constexpr std::uint64_t monitor_stack_top = 0x90000;      ///< one page below
 inline constexpr std::uint64_t monitor_page_tables = 0x90000;    ///< maps all RAM: three pages
 

@@ -88,7 +88,8 @@ Checked lay_surroundings(const Case& subject_case, Image& image) {
     // LIDT's operand: limit in bytes 1:0, base in 9:2.
     const std::uint64_t idt =
         mode == Mode::Real16 || environment.gates == Gates::Dpl0 ? layout::idt_dpl0 : layout::idt_dpl3;
-    params.idt_limit_and_base[0] = std::min(s.idt_limit, image.stage->idt_limit) | idt << 16;
+    const auto whole = static_cast<std::uint16_t>(256 * gate_size(mode) - 1);
+    params.idt_limit_and_base[0] = std::min(s.idt_limit, whole) | idt << 16;
     params.idt_limit_and_base[1] = idt >> 48;
     for (const Gate& gate : s.gates) {
         const auto bits = gate_bits(mode, gate);

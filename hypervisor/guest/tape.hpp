@@ -38,8 +38,9 @@ enum class ExitCode : std::uint8_t {
     TapeOverflow = 3,
     DoubleFault = 4,
     Identified = 5,
-    Stopped = 6,  ///< of the monitor, like the next
+    Stopped = 6,  ///< of the monitor, like the next two
     Shutdown = 7,
+    InternalError = 8,
 };
 /// None: a byte that the protocol does not know.
 constexpr std::optional<Outcome> outcome_of(ExitCode code) {
@@ -51,6 +52,7 @@ constexpr std::optional<Outcome> outcome_of(ExitCode code) {
         case ExitCode::DoubleFault: return Outcome::DoubleFault;
         case ExitCode::Stopped: return Outcome::Stopped;
         case ExitCode::Shutdown: return Outcome::Shutdown;
+        case ExitCode::InternalError: return Outcome::InternalError;
     }
     return std::nullopt;
 }
@@ -122,8 +124,11 @@ static_assert(offsetof(RawTape, final) == 64 && offsetof(RawTape, records) == 32
 
 /// Memory of the monitor, at layout::exits.
 struct RawExits {
-    std::uint64_t count;  ///< exits claimed so far
-    std::uint64_t reserved[15];
+    std::uint64_t count;    ///< exits claimed so far
+    std::uint64_t refused;  ///< vectors that were to be forced and cannot be
+    /// An exception in the monitor itself, which must not happen: its RIP (0: none) and vector.
+    std::uint64_t fault_rip, fault_vector;
+    std::uint64_t reserved[12];
     std::array<VmExit, tape_capacity> exits;
 };
 static_assert(offsetof(RawExits, exits) == 128);

@@ -129,7 +129,7 @@ Vm::Next Vm::answer() {
     const auto vector = static_cast<unsigned>(code - svm::exit_code::of(Intercept::Exception));
     if (vector < 32) return answer_exception(vector);
     if (code >= 32 * svm::intercept_words || !wanted_.has(static_cast<Intercept>(code))) return unexpected();
-    // Nothing to resume: "the state … is undefined". AMD APM vol 2, "Shutdown Intercept".
+    // Nothing to resume: the saved state is undefined. AMD APM vol 2, "Shutdown Intercept".
     if (code == svm::exit_code::of(Intercept::Shutdown)) return over(Outcome::Stopped);
     return answer_instruction();
 }

@@ -52,7 +52,7 @@ private:
     Next unexpected();
     bool record();
     void enter_stub();
-    void return_from_stub();
+    bool return_from_stub();
 
     const guest::svm::Vmcb& vmcb() const;
     template <class Field>

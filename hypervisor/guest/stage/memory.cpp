@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <iterator>
+#include <string>
 
 #include "hypervisor/guest/stage/tables.hpp"
+#include "hypervisor/guest/vmcb.hpp"
 
 namespace faultline::guest {
 namespace {
@@ -33,6 +36,19 @@ constexpr Field record_fields[] = {{&Record::vector},
                                    {&Record::reserved, of_a_register, true},
                                    {&Record::complete}};
 static_assert(std::size(record_fields) * 8 == sizeof(Record));
+
+std::string hexadecimal(std::uint64_t number) {
+    char digits[16];
+    return "0x" + std::string(digits, std::to_chars(digits, std::end(digits), number, 16).ptr);
+}
+
+std::string refusal(std::uint64_t vectors) {
+    std::string list;
+    for (unsigned v = 0; v < 32; ++v)
+        if (vectors >> v & 1) list += (list.empty() ? "" : ", ") + std::to_string(v);
+    return std::string("force_intercept_exceptions_mask: refused vector") +
+           ((vectors & (vectors - 1)) == 0 ? " " : "s ") + list;
+}
 
 }  // namespace
 
@@ -101,6 +117,34 @@ void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tap
             if ((f.optional || record.complete != 1) && record.*f.field == unwritten.*f.field)
                 record.*f.field = not_recorded;
     std::memcpy(&tape.final, raw + offsetof(RawTape, final), sizeof tape.final);
+}
+
+void parse_exits(std::span<const std::uint8_t> guest_memory, bool guest_is_running, Tape& tape) {
+    if (guest_memory.size() < layout::ram_size) return;
+    const auto word = [&](std::uint64_t address) {
+        std::uint64_t value;
+        std::memcpy(&value, guest_memory.data() + address, sizeof value);
+        return value;
+    };
+    tape.exit_count = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(word(layout::exits + offsetof(RawExits, count)), tape_capacity));
+    std::memcpy(tape.exits.data(), guest_memory.data() + layout::exits + offsetof(RawExits, exits),
+                tape.exit_count * sizeof(VmExit));
+    const std::uint64_t guest_rip = word(layout::vmcb + offsetof(svm::Vmcb, rip));
+    if (!guest_is_running && tape.outcome != Outcome::Completed) tape.stop_rip = guest_rip;
+
+    const std::uint64_t fault_rip = word(layout::exits + offsetof(RawExits, fault_rip));
+    const std::uint64_t refused = word(layout::exits + offsetof(RawExits, refused)) & 0xFFFF'FFFF;
+    if (fault_rip != 0)
+        tape.detail = "the monitor itself met exception " +
+                      std::to_string(word(layout::exits + offsetof(RawExits, fault_vector))) + " at " +
+                      hexadecimal(fault_rip);
+    else if (tape.outcome == Outcome::InternalError && !guest_is_running)
+        tape.detail =
+            "an exit that nobody asked for: " + hexadecimal(word(layout::vmcb + offsetof(svm::Vmcb, exit_code))) +
+            " at " + hexadecimal(guest_rip);
+    else if (refused != 0)
+        tape.detail = refusal(refused);
 }
 
 }  // namespace faultline::guest

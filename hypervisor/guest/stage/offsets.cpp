@@ -9,6 +9,7 @@
 #include "hypervisor/guest/stage/stage.hpp"
 #include "hypervisor/guest/stage/tables.hpp"
 #include "hypervisor/guest/tape.hpp"
+#include "hypervisor/guest/vmcb.hpp"
 
 namespace {
 void define(const char* name, std::uint64_t value) {
@@ -45,6 +46,9 @@ int main() {
     define("EXIT_TAPE_OVERFLOW", static_cast<std::uint64_t>(ExitCode::TapeOverflow));
     define("EXIT_DOUBLE_FAULT", static_cast<std::uint64_t>(ExitCode::DoubleFault));
     define("EXIT_IDENTIFIED", static_cast<std::uint64_t>(ExitCode::Identified));
+    define("EXIT_STOPPED", static_cast<std::uint64_t>(ExitCode::Stopped));
+    define("EXIT_SHUTDOWN", static_cast<std::uint64_t>(ExitCode::Shutdown));
+    define("EXIT_INTERNAL_ERROR", static_cast<std::uint64_t>(ExitCode::InternalError));
 
 #define PARAMS_FIELD(name, field) define("PARAMS_" name, layout::params + offsetof(Params, field))
     PARAMS_FIELD("CR4", cr4);
@@ -64,6 +68,9 @@ int main() {
     PARAMS_FIELD("GPRS_BY_BACKEND", gprs_by_backend);
     PARAMS_FIELD("RELOAD", reload);
     PARAMS_FIELD("CR0", cr0);
+    PARAMS_FIELD("FORCED", forced_exceptions);
+    PARAMS_FIELD("STOP_AT_EXCEPTIONS", stop_at_exceptions);
+    PARAMS_FIELD("STOP_AT_INSTRUCTIONS", stop_at_instructions);
 
     constexpr std::uint64_t final_state = layout::tape + offsetof(RawTape, final);
 #define FINAL_FIELD(name, field) define("FINAL_" name, final_state + offsetof(Final, field))
@@ -97,6 +104,72 @@ int main() {
     RECORD_FIELD("HANDLER_SS", handler_ss);
     RECORD_FIELD("FRAME", frame);
     RECORD_FIELD("COMPLETE", complete);
+
+    // The monitor's.
+    define("RAM_SIZE", layout::ram_size);
+    define("GDT", layout::gdt);
+    define("STAGE_TEXT_SIZE", layout::params - layout::text);
+    define("RFLAGS_RF", rflags::rf);
+    define("MONITOR_DATA", layout::monitor_data);
+    define("MONITOR_STACK_TOP", layout::monitor_stack_top);
+    define("HOST_SAVE", layout::host_save);
+    define("VMCB", layout::vmcb);
+    define("INTERCEPT_WORDS", svm::intercept_words);
+    define("STAGE_INTERCEPTS_3", stage_intercepts.words[3]);
+    define("STAGE_INTERCEPTS_4", stage_intercepts.words[4]);
+    define("EXIT_CODE_EXCEPTION", svm::exit_code::of(svm::Intercept::Exception));
+    define("EXIT_CODE_IO", svm::exit_code::of(svm::Intercept::Io));
+    define("EXIT_CODE_SHUTDOWN", svm::exit_code::of(svm::Intercept::Shutdown));
+    define("EVENT_VALID", svm::event_info::valid);
+    define("EVENT_TYPE", 7 << 8);
+    define("EVENT_EXCEPTION", svm::event_info::Exception << 8);
+    define("EVENT_HAS_ERROR", svm::event_info::has_error);
+    define("VMCB_SEGMENT_ATTRIBUTES", offsetof(svm::VmcbSegment, attributes));
+    define("VMCB_SEGMENT_LIMIT", offsetof(svm::VmcbSegment, limit));
+    define("VMCB_SEGMENT_BASE", offsetof(svm::VmcbSegment, base));
+#define VMCB_FIELD(name, field) define("VMCB_" name, layout::vmcb + offsetof(svm::Vmcb, field))
+    VMCB_FIELD("INTERCEPTS", intercept_cr);
+    VMCB_FIELD("EXIT_CODE", exit_code);
+    VMCB_FIELD("EXIT_INFO_1", exit_info_1);
+    VMCB_FIELD("EXIT_INFO_2", exit_info_2);
+    VMCB_FIELD("EXIT_INT_INFO", exit_int_info);
+    VMCB_FIELD("EVENT_INJECTION", event_injection);
+    VMCB_FIELD("INTERRUPT_SHADOW", interrupt_shadow);
+    VMCB_FIELD("NEXT_RIP", next_rip);
+    VMCB_FIELD("CS", cs);
+    VMCB_FIELD("SS", ss);
+    VMCB_FIELD("CPL", cpl);
+    VMCB_FIELD("DR6", dr6);
+    VMCB_FIELD("DR7", dr7);
+    VMCB_FIELD("RFLAGS", rflags);
+    VMCB_FIELD("RIP", rip);
+    VMCB_FIELD("RSP", rsp);
+    VMCB_FIELD("RAX", rax);
+    VMCB_FIELD("CR2", cr2);
+
+    define("EXITS_COUNT", layout::exits + offsetof(RawExits, count));
+    define("EXITS_REFUSED", layout::exits + offsetof(RawExits, refused));
+    define("EXITS_FAULT_RIP", layout::exits + offsetof(RawExits, fault_rip));
+    define("EXITS_FAULT_VECTOR", layout::exits + offsetof(RawExits, fault_vector));
+    define("VM_EXIT_SIZE", sizeof(VmExit));
+    constexpr std::uint64_t exits = layout::exits + offsetof(RawExits, exits);
+#define VM_EXIT_FIELD(name, field) define("VM_EXIT_" name, exits + offsetof(VmExit, field))
+    VM_EXIT_FIELD("CODE", code);
+    VM_EXIT_FIELD("INFO_1", info_1);
+    VM_EXIT_FIELD("INFO_2", info_2);
+    VM_EXIT_FIELD("INT_INFO", int_info);
+    VM_EXIT_FIELD("NEXT_RIP", next_rip);
+    VM_EXIT_FIELD("RIP", rip);
+    VM_EXIT_FIELD("RFLAGS", rflags);
+    VM_EXIT_FIELD("RSP", rsp);
+    VM_EXIT_FIELD("RAX", rax);
+    VM_EXIT_FIELD("CS", cs);
+    VM_EXIT_FIELD("DR6", dr6);
+    VM_EXIT_FIELD("DR7", dr7);
+    VM_EXIT_FIELD("CR2", cr2);
+    VM_EXIT_FIELD("INTERRUPT_SHADOW", interrupt_shadow);
+    VM_EXIT_FIELD("EVENT_INJECTION", event_injection);
+    VM_EXIT_FIELD("RECORDS", records);
 
     define("IDENTITY_CPUID", identity_address + offsetof(Identity, cpuid));
     define("IDENTITY_DEBUGCTL", identity_address + offsetof(Identity, debugctl));

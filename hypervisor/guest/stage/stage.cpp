@@ -30,6 +30,10 @@ FAULTLINE_PLACES(bare_real16)
 FAULTLINE_PLACE(bare_real16, prologue)
 FAULTLINE_PLACES(svm_long64)
 FAULTLINE_PLACE(svm_long64, syscall_entry)
+FAULTLINE_PLACE(monitor, text_begin)
+FAULTLINE_PLACE(monitor, entry)
+FAULTLINE_PLACE(monitor, stubs)
+FAULTLINE_PLACE(monitor, text_end)
 }
 
 namespace faultline::guest {
@@ -208,8 +212,8 @@ Stage build_bare_real16() {
 svm::Vmcb initial_vmcb(const Stage& stage) {
     constexpr std::uint64_t pat_reset = 0x0007'0406'0007'0406, svme = 1 << 12;
     svm::Vmcb block{};
-    block.intercept_3 = 1u << (static_cast<unsigned>(svm::Intercept::Io) - static_cast<unsigned>(svm::Intercept::Intr));
-    block.intercept_4 = 1;  // VMRUN, without which VMRUN fails
+    block.intercept_3 = stage_intercepts.words[3];
+    block.intercept_4 = stage_intercepts.words[4];
     block.iopm_base = layout::iopm;
     block.msrpm_base = layout::msrpm;
     block.asid = 1;
@@ -240,11 +244,40 @@ void put_permission_maps(Memory& memory) {
     mark(layout::msrpm, 2 * debugctl::msr + 1);
 }
 
+/// The monitor's text, page tables (one page of 2 MiB, itself for itself), GDT and IDT, and the vCPU's state at its
+/// entry. Not its own are TR, LDTR, FS and GS, which no #VMEXIT gives back.
+void put_monitor(Stage& stage) {
+    constexpr std::uint64_t large = 0x80, vectors = 32;
+    constexpr std::uint64_t root = layout::monitor_page_tables;
+    Memory& memory = stage.memory;
+    static_assert(layout::monitor_gdt == layout::monitor_idt + layout::page / 2);
+    const std::uint8_t* text = faultline_monitor_text_begin;
+    std::memcpy(memory.data() + layout::monitor, text, static_cast<std::size_t>(faultline_monitor_text_end - text));
+    const auto place = [&](const std::uint8_t* name) {
+        return layout::monitor + static_cast<std::uint64_t>(name - text);
+    };
+    put(memory, root, (root + layout::page) | pte::table);
+    put(memory, root + layout::page, (root + 2 * layout::page) | pte::table);
+    put(memory, root + 2 * layout::page, pte::present | pte::writable | pte::accessed | pte::dirty | large);
+    for (const std::uint16_t selector : {layout::kernel_cs, layout::kernel_ss})
+        put(memory, layout::monitor_gdt + selector, gdt_entry(stage.mode, selector));
+    for (unsigned vector = 0; vector < vectors; ++vector)
+        put(memory, layout::monitor_idt + gate_size(stage.mode) * vector,
+            gate_bits(stage.mode, Gate{}, place(faultline_monitor_stubs) + stub_stride * vector));
+    stage.entry = place(faultline_monitor_entry);
+    stage.cr3 = root;
+    stage.gdt_base = layout::monitor_gdt;
+    stage.gdt_limit = layout::kernel_ss + 7;
+    stage.idt_base = layout::monitor_idt;
+    stage.idt_limit = static_cast<std::uint16_t>(vectors * gate_size(stage.mode) - 1);
+}
+
 Stage build_svm_long64() {
     Stage stage = build_long64(FAULTLINE_TEXT(svm_long64), FAULTLINE_ADDRESS(svm_long64, syscall_entry));
     stage.vmcb = layout::vmcb;
     put(stage.memory, stage.vmcb, initial_vmcb(stage));
     put_permission_maps(stage.memory);
+    put_monitor(stage);
     return stage;
 }
 

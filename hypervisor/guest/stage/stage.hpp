@@ -6,6 +6,7 @@
 
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/types.hpp"
+#include "hypervisor/guest/vmcb.hpp"
 
 namespace faultline::guest {
 
@@ -20,6 +21,11 @@ inline constexpr std::uint64_t stage_efer = 0x501;
 /// RFLAGS bits that SYSCALL clears: those whose survival would change what CPL0 code means. AMD APM vol 2,
 /// "SYSCALL and SYSRET MSRs" leaves the choice to software; arithmetic flags pass.
 inline constexpr std::uint64_t stage_sfmask = rflags::tf | rflags::if_ | rflags::df | rflags::nt | rflags::ac;
+
+/// What the stage of world svm needs of its hypervisor while it speaks: its ports, and VMRUN, without which VMRUN
+/// refuses the guest.
+inline constexpr svm::Intercepts stage_intercepts{
+    {0, 0, 0, 1u << (static_cast<unsigned>(svm::Intercept::Io) - static_cast<unsigned>(svm::Intercept::Intr)), 1, 0}};
 
 struct PageAccess {
     bool present = false, writable = false, user = false;

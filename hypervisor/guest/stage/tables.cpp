@@ -69,11 +69,15 @@ std::uint64_t gdt_entry(Mode stage, std::uint16_t selector) {
 }
 
 std::array<std::uint64_t, 2> gate_bits(Mode stage, const Gate& gate) {
-    // Types of 32-bit and 64-bit gates; 13 is reserved in both. AMD APM vol 2, "System-Segment Descriptor Types".
-    constexpr std::array<std::uint64_t, 4> types = {0xE, 0xF, 0x5, 0xD};
     std::uint64_t target = layout::text + stub_stride * gate.vector.number;
     if (gate.target == Gate::Target::OutOfRange)
         target |= long_mode(stage) ? 1ull << 47 : std::uint64_t{layout::segment_limit} + 1;
+    return gate_bits(stage, gate, target);
+}
+
+std::array<std::uint64_t, 2> gate_bits(Mode stage, const Gate& gate, std::uint64_t target) {
+    // Types of 32-bit and 64-bit gates; 13 is reserved in both. AMD APM vol 2, "System-Segment Descriptor Types".
+    constexpr std::array<std::uint64_t, 4> types = {0xE, 0xF, 0x5, 0xD};
     const std::uint64_t ist = long_mode(stage) ? gate.ist : 0;
     const std::uint64_t access = types[static_cast<std::size_t>(gate.type) % types.size()] |
                                  std::uint64_t{gate.dpl & 3u} << 5 | (gate.present ? 0x80 : 0);

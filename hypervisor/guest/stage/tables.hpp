@@ -27,8 +27,9 @@ std::uint64_t descriptor_bits(const Segment& segment);
 /// Of the stage's entry for `selector`, task gates and empty entries included.
 std::uint64_t gdt_entry(Mode stage, std::uint16_t selector);
 
-/// A gate as long mode (both quadwords) and prot32 (the first) have it.
+/// A gate as long mode (both quadwords) and prot32 (the first) have it: to the vector's stub, or to `target`.
 std::array<std::uint64_t, 2> gate_bits(Mode stage, const Gate& gate);
+std::array<std::uint64_t, 2> gate_bits(Mode stage, const Gate& gate, std::uint64_t target);
 /// Bytes of a gate, or of a vector of the IVT: 16, 8, 4.
 constexpr unsigned gate_size(Mode stage) { return long_mode(stage) ? 16 : stage == Mode::Real16 ? 4 : 8; }
 
