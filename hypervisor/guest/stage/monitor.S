@@ -246,13 +246,14 @@ inject:
     or edx, RFLAGS_RF
 2:  mov [VMCB_RFLAGS], rdx
 3:  mov eax, HAS_ERROR_CODE
-    bt eax, ecx
-    mov edx, EVENT_VALID | EVENT_EXCEPTION
-    jnc 4f
     mov edx, EVENT_VALID | EVENT_EXCEPTION | EVENT_HAS_ERROR
-    mov [VMCB_EVENT_INJECTION + 4], ebx
+    bt eax, ecx
+    jc 4f
+    mov edx, EVENT_VALID | EVENT_EXCEPTION
+    xor ebx, ebx
 4:  or edx, ecx
     mov [VMCB_EVENT_INJECTION], edx
+    mov [VMCB_EVENT_INJECTION + 4], ebx
     jmp resume
 
 // #TS does not say its error code: "EXITINFO1 and EXITINFO2 are undefined". So it comes once more without the intercept,
