@@ -37,7 +37,7 @@ public:
 
 private:
     void identify(const guest::Stage& stage);
-    Outcome execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps);
+    Outcome execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps, std::string& detail);
     std::optional<Outcome> answer_stop(const guest::Stage& stage) const;
 
     guest::Subject subject_{"engine", "1", "", "", ""};
@@ -49,7 +49,8 @@ private:
 void EngineBackend::identify(const guest::Stage& stage) {
     constexpr std::uint64_t enough = 1000;
     machine_ = &machines_.restore(stage, stage.symbols.identify);
-    execute(stage, guest::Wake::None, enough);
+    std::string detail;
+    execute(stage, guest::Wake::None, enough, detail);
     features_ = guest::features_of(machine_->memory.bytes());
     features_.cpl0 = features_.cpl3 = guest::Features::Execution::Emulated;
     subject_.cpu = guest::brand_of(machine_->memory.bytes());
@@ -69,9 +70,7 @@ void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     lay(image, *machine_);
     tape.stop_rip = 0;
     tape.detail.clear();
-    // Nothing wakes a guest of the monitor yet, as little as one of the reference hypervisor.
-    tape.outcome = execute(stage, under_monitor ? guest::Wake::None : image.wake,
-                           image.step_limit + (under_monitor ? monitor_steps : 0));
+    tape.outcome = execute(stage, image.wake, image.step_limit + (under_monitor ? monitor_steps : 0), tape.detail);
     guest::parse_tape(machine_->memory.bytes(), image.mode, tape);
     if (tape.outcome == Outcome::Completed)
         for (const std::size_t n : carried_registers) tape.final.gpr[n] = machine_->cpu.r[n];
@@ -81,13 +80,18 @@ void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     if (tape.outcome == Outcome::InternalError && tape.detail.empty()) tape.detail = describe_unimplemented(*machine_);
 }
 
-Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps) {
+Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps, std::string& detail) {
     Machine& m = *machine_;
+    const bool under_monitor = stage.vmcb != 0;
     for (;;) {
         const Exit exit = m.run(steps);
         steps -= m.steps_taken();
         switch (exit) {
             case Exit::StopPort:
+                if (under_monitor && m.svm.in_guest) {
+                    detail = "the exit port is not intercepted";
+                    return Outcome::InternalError;
+                }
                 if (const auto outcome = answer_stop(stage)) return *outcome;
                 break;
             case Exit::Hlt:
@@ -96,7 +100,10 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
                     m.inject_interrupt(guest::wake_vector);
                 break;
             case Exit::Halted: return Outcome::Halted;
-            case Exit::Shutdown: return Outcome::Shutdown;
+            case Exit::Shutdown:
+                if (!under_monitor) return Outcome::Shutdown;
+                detail = "the monitor itself shut down";
+                return Outcome::InternalError;
             case Exit::StepLimit: return Outcome::Hang;
             case Exit::Unimplemented: return Outcome::InternalError;
             case Exit::EntryFailure: return Outcome::EntryFailure;
@@ -105,15 +112,10 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
     }
 }
 
-/// Only the stage ends a run, or in world svm its monitor; for a program the port is one like any other. Of a guest the
-/// monitor hears such an OUT, unless the case has taken that intercept away.
+/// Only the stage's text ends a run, in world svm the monitor's; for a program the port is one like any other.
 std::optional<Outcome> EngineBackend::answer_stop(const guest::Stage& stage) const {
     const std::uint64_t rip = machine_->code_address(machine_->cpu.rip);
-    if (stage.vmcb != 0) {
-        if (machine_->svm.in_guest) return Outcome::InternalError;
-    } else if (rip < stage.symbols.text_begin || rip > stage.symbols.text_end) {
-        return std::nullopt;
-    }
+    if (stage.vmcb == 0 && (rip < stage.symbols.text_begin || rip > stage.symbols.text_end)) return std::nullopt;
     return guest::outcome_of(static_cast<guest::ExitCode>(machine_->cpu.r[rax] & 0xFF));
 }
 

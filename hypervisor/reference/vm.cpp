@@ -39,6 +39,8 @@ Vm::Vm(engine::Machine& machine, const Image& image, Tape& tape)
       }()),
       wanted_(svm::intercepts_of(vmcb())) {
     wanted_.words[2] |= forced_.mask();
+    // VMRUN refuses V_NMI_ENABLE without it. AMD APM vol 2, "Canonicalization and Consistency Checks".
+    stage_.set(Intercept::Nmi, wanted_.has(Intercept::Nmi));
     set_intercepts(wanted_);
     engine::load_guest_rest(machine_, layout::vmcb);
     tape_.exit_count = 0;
@@ -66,17 +68,25 @@ Outcome Vm::run(std::uint64_t steps) {
             case engine::Exit::VmExit:
                 if (answer() == Next::Over) return outcome_;
                 break;
-            case engine::Exit::Hlt: break;  // nothing here wakes it, but its own step trap may
+            case engine::Exit::Hlt: wake(); break;
             case engine::Exit::Halted: over(Outcome::Halted); return outcome_;
             case engine::Exit::Shutdown: over(Outcome::Shutdown); return outcome_;
             case engine::Exit::StepLimit: over(Outcome::Hang); return outcome_;
             case engine::Exit::EntryFailure: over(Outcome::EntryFailure); return outcome_;
-            case engine::Exit::StopPort:  // the case took the intercept away
+            case engine::Exit::StopPort:
+                tape_.detail = "the exit port is not intercepted";  // the case took that away
+                [[fallthrough]];
             case engine::Exit::Unimplemented: over(Outcome::InternalError); return outcome_;
         }
     }
     over(Outcome::Hang);
     return outcome_;
+}
+
+/// What ends a HLT; its own step trap may do so, too.
+void Vm::wake() {
+    if (image_.wake == Wake::Nmi) machine_.inject_nmi();
+    if (image_.wake == Wake::Interrupt && machine_.cpu.rflags & rflags::if_) machine_.inject_interrupt(wake_vector);
 }
 
 Vm::Next Vm::over(Outcome outcome) {
@@ -125,7 +135,9 @@ Vm::Next Vm::answer() {
     }
     if (!record()) return over(Outcome::TapeOverflow);
     if (code == svm::exit_code::invalid) return over(Outcome::Stopped);
-    if (code == svm::exit_code::of(Intercept::Shutdown)) return over(Outcome::Stopped);  // nothing to go on with
+    // Nothing to go on with, or nobody who would mend the nested tables.
+    if (code == svm::exit_code::of(Intercept::Shutdown) || code == svm::exit_code::nested_page_fault)
+        return over(Outcome::Stopped);
     const auto vector = static_cast<unsigned>(code - svm::exit_code::of(Intercept::Exception));
     if (vector < 32) return answer_exception(vector);
     if (code >= 32 * svm::intercept_words || !wanted_.has(static_cast<Intercept>(code))) return unexpected();

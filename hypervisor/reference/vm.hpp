@@ -51,6 +51,7 @@ private:
     Next over(guest::Outcome outcome);
     Next unexpected();
     bool record();
+    void wake();
     void enter_stub();
     bool return_from_stub();
 
@@ -66,8 +67,8 @@ private:
     const guest::Image& image_;
     guest::Tape& tape_;
     const ForcedExceptions forced_;
-    const guest::svm::Intercepts stage_;  ///< what the stage itself needs
-    guest::svm::Intercepts wanted_;       ///< what the program runs under
+    guest::svm::Intercepts stage_;   ///< what the stage's stubs run under
+    guest::svm::Intercepts wanted_;  ///< what the program runs under
     unsigned stubs_ = 0;                  ///< stubs of the stage that have begun and not returned
     guest::Outcome outcome_ = guest::Outcome::Hang;
 };

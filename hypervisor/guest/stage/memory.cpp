@@ -139,6 +139,8 @@ void parse_exits(std::span<const std::uint8_t> guest_memory, bool guest_is_runni
         tape.detail = "the monitor itself met exception " +
                       std::to_string(word(layout::exits + offsetof(RawExits, fault_vector))) + " at " +
                       hexadecimal(fault_rip);
+    else if (!tape.detail.empty())
+        return;
     else if (tape.outcome == Outcome::InternalError && !guest_is_running)
         tape.detail =
             "an exit that nobody asked for: " + hexadecimal(word(layout::vmcb + offsetof(svm::Vmcb, exit_code))) +

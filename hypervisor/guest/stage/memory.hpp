@@ -24,7 +24,8 @@ void remove_patches(const Image& image, std::span<std::uint8_t> guest_memory);
 void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tape);
 
 /// World svm, after parse_tape and with the outcome known: takes the exits that the stage's monitor has recorded, what
-/// it refused or met (`detail`), and where the guest stopped, which the VMCB says when the guest is not running.
+/// it refused or met (`detail`, unless that says something already), and where the guest stopped, which the VMCB says
+/// when the guest is not running.
 void parse_exits(std::span<const std::uint8_t> guest_memory, bool guest_is_running, Tape& tape);
 
 /// A record before its stub ran: `not_recorded`, cut to the bytes that the stage's stubs store of each field, so that

@@ -44,6 +44,7 @@
 .set GUEST, MONITOR_DATA + 0x28     // the guest's registers that the monitor uses
 #define GUEST_REGISTERS rbx, rcx, rdx, rsi, rdi
 .set SHUTDOWN_BIT, 1 << (EXIT_CODE_SHUTDOWN - 0x60)
+.set NMI_BIT, 1 << (EXIT_CODE_NMI - 0x60)
 
 // ---- Entry: a new guest -----------------------------------------------------------------------------------------
 .balign 16
@@ -167,6 +168,8 @@ record:
     je stopped
     cmp rax, EXIT_CODE_SHUTDOWN
     je stopped
+    cmp rax, EXIT_CODE_NESTED_PAGE_FAULT  // nobody would mend the nested tables
+    je stopped
     lea rcx, [rax - EXIT_CODE_EXCEPTION]
     cmp rcx, 32
     jb exception
@@ -276,7 +279,10 @@ enter_stub:
     xor edx, edx
     mov [VMCB_INTERCEPTS], rdx
     mov dword ptr [VMCB_INTERCEPTS + 8], edx
-    mov dword ptr [VMCB_INTERCEPTS + 12], STAGE_INTERCEPTS_3 | SHUTDOWN_BIT
+    mov edx, [WANTED + 12]
+    and edx, NMI_BIT  // V_NMI_ENABLE without it would be refused: "Canonicalization and Consistency Checks"
+    or edx, STAGE_INTERCEPTS_3 | SHUTDOWN_BIT
+    mov [VMCB_INTERCEPTS + 12], edx
     mov edx, STAGE_INTERCEPTS_4
     mov [VMCB_INTERCEPTS + 16], rdx
 1:  mov rdx, [VMCB_EXIT_INFO_2]  // the RIP behind OUT: "IOIO Intercepts"

@@ -120,6 +120,8 @@ int main() {
     define("EXIT_CODE_EXCEPTION", svm::exit_code::of(svm::Intercept::Exception));
     define("EXIT_CODE_IO", svm::exit_code::of(svm::Intercept::Io));
     define("EXIT_CODE_SHUTDOWN", svm::exit_code::of(svm::Intercept::Shutdown));
+    define("EXIT_CODE_NMI", svm::exit_code::of(svm::Intercept::Nmi));
+    define("EXIT_CODE_NESTED_PAGE_FAULT", svm::exit_code::nested_page_fault);
     define("EVENT_VALID", svm::event_info::valid);
     define("EVENT_TYPE", 7 << 8);
     define("EVENT_EXCEPTION", svm::event_info::Exception << 8);

@@ -244,8 +244,9 @@ void put_permission_maps(Memory& memory) {
     mark(layout::msrpm, 2 * debugctl::msr + 1);
 }
 
-/// The monitor's text, page tables (one page of 2 MiB, itself for itself), GDT and IDT, and the vCPU's state at its
-/// entry. Not its own are TR, LDTR, FS and GS, which no #VMEXIT gives back.
+/// The monitor's text, page tables (one page of 2 MiB, itself for itself, a user's so that they can be nested tables,
+/// too), GDT and IDT, and the vCPU's state at its entry. Not its own are TR, LDTR, FS and GS, which no #VMEXIT gives
+/// back.
 void put_monitor(Stage& stage) {
     constexpr std::uint64_t large = 0x80, vectors = 32;
     constexpr std::uint64_t root = layout::monitor_page_tables;
@@ -258,7 +259,7 @@ void put_monitor(Stage& stage) {
     };
     put(memory, root, (root + layout::page) | pte::table);
     put(memory, root + layout::page, (root + 2 * layout::page) | pte::table);
-    put(memory, root + 2 * layout::page, pte::present | pte::writable | pte::accessed | pte::dirty | large);
+    put(memory, root + 2 * layout::page, pte::table | pte::dirty | large);
     for (const std::uint16_t selector : {layout::kernel_cs, layout::kernel_ss})
         put(memory, layout::monitor_gdt + selector, gdt_entry(stage.mode, selector));
     for (unsigned vector = 0; vector < vectors; ++vector)
