@@ -13,4 +13,7 @@ using RuleEntry = oracle::RuleEntry<Pre<Judging>, Stimulus<Judging>, Response<Ju
 /// In catalogue order.
 std::span<const RuleEntry> rule_table();
 
+/// Those by which VMRUN must refuse a VMCB, one for each of its checks.
+std::span<const RuleInfo> refusals();
+
 }  // namespace faultline::oracle::svm

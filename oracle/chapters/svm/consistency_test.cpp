@@ -23,14 +23,19 @@ public:
         p.asid_count = 0x8000;
         p.s_cet_reserved = chance(80) ? ~3ull : 0;
         p.cr4_absent = of(0, 1 << 12, 1 << 22), p.efer_absent = of(0, 1 << 15, 1 << 20);
-        p.nrips = chance(80), p.decode_assists = chance(80), p.v_nmi = chance(70);
+        p.nrips = chance(80), p.decode_assists = chance(80), p.v_nmi = chance(70), p.v_gif = chance(70),
+        p.nested_paging = chance(80);
         s.kind = below(kind::last + 1);
         if (s.kind == kind::enter)
             enter(p, s);
         else if (s.kind == kind::instruction)
             instruction(s);
-        else
+        else if (s.kind == kind::exception)
             exception(s);
+        else if (s.kind == kind::boundary)
+            boundary(s);
+        else
+            translate(s);
         if (s.kind != kind::enter) {
             s.rip = 0x20000 + below(4), s.next_rip = s.rip + 1 + below(3);
             s.incoming_rip = s.vector == vec::ts && chance(40) ? 0x50000 : s.rip;
@@ -70,12 +75,13 @@ private:
         s.dr6 = 0xFFFF0FF0, s.dr7 = 0x400, s.asid = 1;
         s.iopm = 0x100000, s.msrpm = 0x103000;
         s.intercepts_4 = 1, s.intercepts_3 = of(0, 2, 1 << 27, 1 << 28, 3 << 27);
-        s.nested_paging = chance(50);
+        s.standing = (chance(50) ? standing::nested_paging : 0) | (chance(90) ? standing::host_paging : 0);
+        s.nested_cr3 = 0x92000, s.g_pat = 0x0007'0406'0007'0406;
         if (chance(40)) inject(s);
         for (auto changes = below(4); changes > 0; --changes) distort(p, s);
     }
     void distort(const P& p, S& s) {
-        switch (below(27)) {
+        switch (below(29)) {
             case 0: s.efer ^= efer::svme; break;
             case 1: s.efer ^= of(1, 2, 1 << 7, 1 << 9, 1 << 15, 1 << 16, 1 << 19, 1 << 20, 1 << 22, 1ull << 63); break;
             case 2: s.efer ^= efer::lme; break;
@@ -101,9 +107,13 @@ private:
             case 20: s.msrpm = p.physical_limit - of(0x4000, 0x3000, 0x2000, 0x1FFF, 0x1000, 0) + below(2); break;
             case 21: s.s_cet ^= of(1, 4, 1ull << 63); break;
             case 22: s.bad_rip = true; break;
-            case 23: s.bad_base = true; break;
-            case 24: s.pdpte_reserved = true; break;
+            case 23: s.standing |= standing::bad_base; break;
+            case 24: s.standing |= standing::pdpte_reserved; break;
             case 25: s.virtual_interrupts ^= of(guest::svm::vintr::nmi_enable, guest::svm::vintr::gif); break;
+            case 27:
+                s.nested_cr3 ^= of(p.physical_limit, p.physical_limit >> 1, 1ull << 51, 1ull << 52, 1ull << 63);
+                break;
+            case 28: s.g_pat ^= 1ull << below(64); break;
             case 26: (chance(50) ? s.iopm : s.msrpm) = of(~0ull, ~0xFFFull, ~0x1FFFull); break;
         }
     }
@@ -160,14 +170,79 @@ private:
         }
         s.has_error = chance(80), s.error = of(0, 7, 0x28, 0xFFFF);
         s.interrupt_op = (s.vector >= 3 && s.vector <= 5) || chance(25);
-        s.prior_source = chance(45) ? prior::none : 1 + below(prior::last);
+        prior(s);
         if (s.source == source::fault && s.vector == 8 && s.prior_source == prior::none)
             s.prior_source = prior::exception;
+    }
+    void prior(S& s) {
+        s.prior_source = chance(45) ? prior::none : 1 + below(prior::last);
         s.prior_vector = of(1, 3, 8, 11, 13, 14, 0x80), s.prior_has_error = chance(50),
         s.prior_error = of(0, 0x28, 0xFFFF);
     }
 
+    void boundary(S& s) {
+        using namespace guest::svm;
+        for (const auto [bit, likely] : {std::pair{vintr::irq, 50u},
+                                         {vintr::gif, 70u},
+                                         {vintr::nmi, 60u},
+                                         {vintr::nmi_mask, 30u},
+                                         {vintr::ignore_tpr, 50u},
+                                         {vintr::masking, 50u},
+                                         {vintr::gif_enable, 50u},
+                                         {vintr::nmi_enable, 70u}})
+            if (chance(likely)) s.virtual_interrupts |= bit;
+        s.virtual_interrupts |= of(0, 1, 8) | of(0, 1, 2, 9) << 16 | of(0x30, 0xFF) << 32;
+        s.vector = of(0x20, 0x31);
+        s.intercepts_3 = below(32);
+        for (const auto [bit, likely] : {std::pair{standing::intr, 30u},
+                                         {standing::nmi, 20u},
+                                         {standing::nmi_blocked, 40u},
+                                         {standing::gif, 85u},
+                                         {standing::guest_if, 70u},
+                                         {standing::host_if, 70u}})
+            if (chance(likely)) s.standing |= bit;
+    }
+    void translate(S& s) {
+        s.standing = of(0, standing::write, standing::fetch);
+        for (const auto bit : {standing::tables, standing::present, standing::user, standing::writable})
+            if (chance(80)) s.standing |= bit;
+        for (const auto bit : {standing::no_execute, standing::host_nxe})
+            if (chance(50)) s.standing |= bit;
+        if (chance(50)) s.standing &= ~standing::tables;
+        if (s.standing & standing::present && chance(20)) s.standing |= standing::reserved;
+        prior(s);
+    }
+    void disturb_boundary(const S& s, R& r) {
+        constexpr std::uint64_t codes[] = {0, 0x60, 0x61, 0x64, 0};
+        switch (below(4)) {
+            case 0: r.pending ^= of(1 << 8, 1 << 11, 1 << 12, 1); break;
+            case 1:
+                if (!r.exits && r.event != event::none) r.vector = of(2, s.vector, s.virtual_interrupts >> 32 & 0xFF);
+                break;
+            case 2:  // another event, or the same in another way
+                r.event = chance(60) ? below(event::last + 1) : r.event;
+                r.exits = r.event != event::none && chance(50);
+                r.vector = 0;
+                if (r.exits) {
+                    r.code = codes[r.event], r.pending = s.virtual_interrupts & pending_bits;
+                    r.rip = s.rip, r.rf = s.rf, r.shadow = s.shadow, r.cr2 = s.cr2, r.dr6 = s.dr6, r.dr7 = s.dr7;
+                } else {
+                    r = {.event = r.event, .pending = s.virtual_interrupts & pending_bits};
+                    if (r.event == event::virtual_intr) r.pending &= ~guest::svm::vintr::irq;
+                    if (r.event == event::virtual_nmi)
+                        r.pending = (r.pending & ~guest::svm::vintr::nmi) | guest::svm::vintr::nmi_mask;
+                    r.vector = r.event == event::none           ? 0
+                               : r.event == event::intr         ? s.vector
+                               : r.event == event::virtual_intr ? s.virtual_interrupts >> 32 & 0xFF
+                                                                : 2;
+                }
+                break;
+            default: r.event = below(event::last + 2); break;
+        }
+    }
+
     void disturb(const P&, const S& s, R& r) {
+        if (s.kind == kind::boundary && (!r.exits || chance(50))) return disturb_boundary(s, r);
         switch (below(14)) {
             case 0:
                 if (r.exits) {
@@ -176,6 +251,7 @@ private:
                     r.exits = true;
                     r.code = s.kind == kind::enter          ? ~0ull
                              : s.kind == kind::instruction  ? (s.intercepted ? s.intercept : 0x65)
+                             : s.kind == kind::nested       ? 0x400
                              : s.source == source::shutdown ? 0x7F
                                                             : 0x40 + s.vector;
                     if (s.kind == kind::enter) break;
@@ -202,9 +278,10 @@ private:
         }
     }
     /// An exit where none should be, with all else in order.
-    static void as_reported(const S& s, R& r) {
-        if (s.kind == kind::exception) {
-            r.info1 = s.error, r.info2 = s.address;
+    void as_reported(const S& s, R& r) {
+        if (s.kind == kind::exception || s.kind == kind::nested) {
+            r.info1 = s.kind == kind::exception ? s.error : (chance(50) ? 0x1'0000'0004 : 0x2'0000'0007),
+            r.info2 = s.address;
             const std::uint64_t type[] = {0, 3, 3, 4, 0, 2};
             if (s.prior_source != prior::none)
                 r.int_info = 1ull << 31 | s.prior_vector | type[s.prior_source] << 8 |

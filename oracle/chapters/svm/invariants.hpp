@@ -11,9 +11,12 @@
 namespace faultline::oracle::svm {
 
 struct SvmI01 {
-    static constexpr InvariantInfo info = {"SVM-I01",
-                                           "A guest that runs exits for nothing that the VMCB does not ask for"};
-    FAULTLINE_HOLDS { return implies(r.exits && !entering(stim), stim.intercepted || stim.selective); }
+    static constexpr InvariantInfo info = {
+        "SVM-I01", "A guest that runs exits for nothing that the VMCB does not ask for, nested paging aside"};
+    FAULTLINE_HOLDS {
+        return implies(r.exits && !entering(stim), stim.intercepted || stim.selective || translating(stim) ||
+                                                       (between_instructions(stim) && has(stim.intercepts_3, 0x13)));
+    }
 };
 
 struct SvmI02 {
@@ -77,7 +80,31 @@ struct SvmI09 {
     }
 };
 
-inline constexpr auto invariants =
-    boost::hana::tuple_t<SvmI01, SvmI02, SvmI03, SvmI04, SvmI05, SvmI06, SvmI07, SvmI08, SvmI09>;
+struct SvmI10 {
+    static constexpr InvariantInfo info = {"SVM-I10",
+                                           "A virtual interrupt that V_IRQ tells of is taken once or not yet"};
+    FAULTLINE_HOLDS {
+        return implies(between_instructions(stim) && controls(stim, guest::svm::vintr::irq),
+                       has(r.pending, guest::svm::vintr::irq) != takes(r, event::virtual_intr));
+    }
+};
+
+struct SvmI12 {
+    static constexpr InvariantInfo info = {"SVM-I12",
+                                           "No guest gets at a page that is not a user's in the nested tables"};
+    FAULTLINE_HOLDS { return implies(translating(stim) && !stands(stim, standing::user), r.exits); }
+};
+
+struct SvmI11 {
+    static constexpr InvariantInfo info = {"SVM-I11", "A guest cannot mask physical interrupts under V_INTR_MASKING"};
+    FAULTLINE_HOLDS {
+        return implies(window_open(stim) && controls(stim, guest::svm::vintr::masking) &&
+                           has(stim.standing, standing::host_if) && has(stim.standing, standing::intr),
+                       r.event != event::none && r.event != event::virtual_intr);
+    }
+};
+
+inline constexpr auto invariants = boost::hana::tuple_t<SvmI01, SvmI02, SvmI03, SvmI04, SvmI05, SvmI06, SvmI07, SvmI08,
+                                                        SvmI09, SvmI10, SvmI11, SvmI12>;
 
 }  // namespace faultline::oracle::svm

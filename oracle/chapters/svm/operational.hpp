@@ -25,7 +25,9 @@ public:
         switch (out_.pick(stim_.kind, kind::last)) {
             case kind::enter: return vmrun();
             case kind::instruction: return instruction();
-            default: return event();
+            case kind::exception: return event();
+            case kind::boundary: return boundary();
+            default: return translate();
         }
     }
 
@@ -55,6 +57,7 @@ private:
         const Bool nmi = bit(stim_.virtual_interrupts, 26) && !bit(stim_.intercepts_3, 1);
         refuse(nmi && pre_.v_nmi);
         doubt(nmi && !pre_.v_nmi, Alternative::Vmr119);
+        nested_paging();
 
         Outcome invalid{};
         invalid.response.exits = true;
@@ -70,6 +73,19 @@ private:
     }
     void doubt(const Bool& condition, Alternative a) { may_ = may_ || (condition && may(a)); }
 
+    /// "Enabling Nested Paging", "Nested Paging and VMRUN/#VMEXIT"; "PAT Register" for what is no memory type.
+    void nested_paging() {
+        Bool types = false;
+        for (unsigned field = 0; field < 8; ++field) {
+            const Bits type = stim_.g_pat >> 8 * field & 0xFF;
+            types = types || (type >> 3) != 0 || (type >> 1) == 1;
+        }
+        const Bool asked = pre_.nested_paging && stands(standing::nested_paging);
+        refuse(asked && (!stands(standing::host_paging) || (stim_.nested_cr3 >> 52) != 0 || types));
+        doubt(asked && ule(pre_.physical_limit, stim_.nested_cr3), Alternative::Vmr123);
+        doubt(!pre_.nested_paging && stands(standing::nested_paging), Alternative::Vmr124);
+    }
+
     /// "CR2 and CR3 Registers", "CR4 Register", "Extended Feature Enable Register (EFER)".
     void control_registers() {
         const Bool long_paging = bit(stim_.efer, 8) && bit(stim_.cr0, 31);
@@ -82,8 +98,8 @@ private:
         // Bits 0, 8, 15:10, 18:17 and 21:20 have meanings, 7:1 read as zero.
         refuse((stim_.efer & ~0x36FDFFull) != 0);
         doubt((stim_.efer & (pre_.efer_absent | 0xFE)) != 0, Alternative::Vmr117);
-        refuse(bit(stim_.cr0, 31) && bit(stim_.cr4, 5) && !bit(stim_.efer, 8) && !stim_.nested_paging &&
-               stim_.pdpte_reserved);
+        refuse(bit(stim_.cr0, 31) && bit(stim_.cr4, 5) && !bit(stim_.efer, 8) && !stands(standing::nested_paging) &&
+               stands(standing::pdpte_reserved));
     }
     void long_mode() {
         refuse((bit(stim_.efer, 8) || bit(stim_.efer, 10)) && !pre_.long_mode);
@@ -295,16 +311,100 @@ private:
         r.info2 = stim_.address;
         o.info2_known = flag(page, ~0ull);
 
-        const Bool nested = stim_.prior_source != prior::none;
-        o.shadow_any = nested && stim_.shadow && may(Alternative::Exc127);
+        o.shadow_any = stim_.prior_source != prior::none && stim_.shadow && may(Alternative::Exc127);
+        met_in_delivery(o);
+        out_.add(o);
+    }
+    /// EXITINTINFO.
+    void met_in_delivery(Outcome& o) const {
+        const Bool delivering = stim_.prior_source != prior::none;
         const Bits type = flag(stim_.prior_source == prior::exception || stim_.prior_source == prior::one_byte, 3) |
                           flag(stim_.prior_source == prior::software, 4) | flag(stim_.prior_source == prior::nmi, 2);
-        r.int_info = ite(nested,
-                         1ull << 31 | stim_.prior_vector | type << 8 | flag(stim_.prior_has_error, 1 << 11) |
-                             stim_.prior_error << 32,
-                         Bits(0));
-        o.int_info_known = ite(nested, 0x80000FFF | flag(stim_.prior_has_error, high), Bits(1ull << 31));
-        out_.add(o);
+        o.response.int_info = ite(delivering,
+                                  1ull << 31 | stim_.prior_vector | type << 8 | flag(stim_.prior_has_error, 1 << 11) |
+                                      stim_.prior_error << 32,
+                                  Bits(0));
+        o.int_info_known = ite(delivering, 0x80000FFF | flag(stim_.prior_has_error, high), Bits(1ull << 31));
+    }
+
+    // --- "Interrupt Intercepts", "Interrupt and Local APIC Support"
+
+    Bool stands(std::uint64_t what) const { return (stim_.standing & what) != 0; }
+    void boundary() {
+        const Bits& v = stim_.virtual_interrupts;
+        const Bool open = stands(standing::gif) && !stim_.shadow;
+        const Bool nmi = stands(standing::nmi) && !stands(standing::nmi_blocked);
+        const Bool intr = stands(standing::intr) &&
+                          ((bit(v, 24) && stands(standing::host_if)) || (!bit(v, 24) && stands(standing::guest_if)));
+        const Bool virtual_gif = !pre_.v_gif || !bit(v, 25) || bit(v, 9);
+        const Bool v_nmi = pre_.v_nmi && bit(v, 26) && bit(v, 11) && !bit(v, 12) && virtual_gif;
+        const Bool above = bit(v, 20) || (v & 0xF) < (v >> 16 & 0xF);
+        const Bool v_intr = bit(v, 8) && stands(standing::guest_if) && above && virtual_gif;
+
+        const Bool none = !open || !(nmi || intr || v_nmi || v_intr);
+        const Bool early = stim_.shadow && may(Alternative::Svm162);
+        out_.when(none, [&] { comes(event::none, 0, 0); });
+        out_.when(nmi && stands(standing::gif) && (open || early), [&] { comes(event::nmi, 2, 0x61); });
+        out_.when(open && !nmi && intr, [&] { comes(event::intr, stim_.vector, 0x60); });
+        out_.when(open && !nmi && v_nmi && (!intr || may(Alternative::Svm165)),
+                  [&] { comes(event::virtual_nmi, 2, 0); });
+        out_.when(open && !nmi && !intr && !v_nmi && v_intr, [&] { comes(event::virtual_intr, v >> 32 & 0xFF, 0x64); });
+    }
+    /// `code`: of the exit that the intercept of the same number asks for; 0: there is none.
+    void comes(std::uint64_t what, const Bits& vector, std::uint64_t code) {
+        constexpr std::uint64_t irq = 1 << 8, nmi = 1 << 11, nmi_mask = 1 << 12;
+        const Bits before = stim_.virtual_interrupts & (irq | nmi | nmi_mask);
+        const Bool exits = code == 0 ? Bool(false) : bit(stim_.intercepts_3, code & 0x1F);
+        const auto add = [&](bool leaves) {
+            Outcome o{};
+            Response<D>& r = o.response;
+            r.event = what;
+            r.pending = before;
+            if (leaves) {
+                r.exits = true;
+                r.code = code;
+                o.info1_known = o.info2_known = 0;
+                o.int_info_known = 1ull << 31;
+                o.next_rip_any = !pre_.nrips;
+                as_it_stands(o);
+            } else {
+                r.vector = vector;
+                if (what == event::virtual_intr) r.pending = before & ~irq;
+                if (what == event::virtual_nmi) r.pending = (before & ~nmi) | nmi_mask;
+            }
+            out_.add(o);
+        };
+        out_.when(exits, [&] { add(true); });
+        out_.when(!exits, [&] { add(false); });
+    }
+
+    // --- "Nested versus Guest Page Faults, Fault Ordering", "Combining Nested and Guest Attributes"
+
+    void translate() {
+        const Bool tables = stands(standing::tables);
+        const Bool write = tables || stands(standing::write), fetch = !tables && stands(standing::fetch);
+        const Bool there = stands(standing::present), reserved = stands(standing::reserved);
+        const Bool allowed = stands(standing::user) && (!write || stands(standing::writable)) &&
+                             (!fetch || !stands(standing::no_execute) || !stands(standing::host_nxe));
+        const Bool through = there && !reserved && allowed;
+        out_.when(through, [&] { goes_on(); });
+        out_.when(!through, [&] {
+            Outcome o{};
+            Response<D>& r = o.response;
+            r.exits = true;
+            r.code = 0x400;
+            r.info1 = 4 | flag(there, 1) | flag(write, 2) | flag(reserved, 8) | flag(fetch, 0x10) |
+                      flag(!tables, 1ull << 32) | flag(tables, 1ull << 33);
+            const Bool named = !fetch || stands(standing::host_nxe) || !may(Alternative::Npf103);
+            o.info1_known = 0x3'0000'000F | flag(named, 0x10);
+            r.info2 = stim_.address;
+            o.next_rip_any = !pre_.nrips;
+            met_in_delivery(o);
+            as_it_stands(o);
+            o.rf_any = !stim_.rf && may(Alternative::Npf104);
+            o.shadow_any = stim_.prior_source != prior::none && stim_.shadow && may(Alternative::Npf105);
+            out_.add(o);
+        });
     }
 
     const Pre<D>& pre_;

@@ -55,12 +55,19 @@ enum class Alternative : std::uint8_t {
     Exc123,
     Exc125,
     Exc127,
+    Svm162,
+    Svm165,
+    Vmr123,
+    Vmr124,
+    Npf103,
+    Npf104,
+    Npf105,
     Count
 };
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Alternative::Count)> alternative_ids = {
-    "EXC-035", "VMR-112", "VMR-113", "VMR-114", "VMR-115", "VMR-116", "VMR-117", "VMR-118",
-    "VMR-119", "EXC-106", "EXC-107", "EXC-108", "EXC-109", "EXC-110", "SVM-006", "SVM-110",
-    "SVM-123", "SVM-127", "EXC-001", "EXC-121", "EXC-123", "EXC-125", "EXC-127"};
+    "EXC-035", "VMR-112", "VMR-113", "VMR-114", "VMR-115", "VMR-116", "VMR-117", "VMR-118", "VMR-119", "EXC-106",
+    "EXC-107", "EXC-108", "EXC-109", "EXC-110", "SVM-006", "SVM-110", "SVM-123", "SVM-127", "EXC-001", "EXC-121",
+    "EXC-123", "EXC-125", "EXC-127", "SVM-162", "SVM-165", "VMR-123", "VMR-124", "NPF-103", "NPF-104", "NPF-105"};
 
 /// Fills `out` with what is right; never empty for a valid stimulus. `without` leaves one alternative out (tests).
 void outcomes(const Pre<Judging>& pre, const Stimulus<Judging>& stim, Outcomes& out,
@@ -76,7 +83,8 @@ typename D::Bool matches(const OutcomeIn<D>& outcome, const Response<D>& r) {
            (outcome.next_rip_any || o.next_rip == r.next_rip || outcome.other_next_rip == r.next_rip) &&
            (outcome.rip_any || o.rip == r.rip || outcome.other_rip == r.rip) && (outcome.rf_any || o.rf == r.rf) &&
            (outcome.shadow_any || o.shadow == r.shadow) &&
-           (outcome.registers_any || (o.cr2 == r.cr2 && o.dr6 == r.dr6 && o.dr7 == r.dr7));
+           (outcome.registers_any || (o.cr2 == r.cr2 && o.dr6 == r.dr6 && o.dr7 == r.dr7)) && o.event == r.event &&
+           o.vector == r.vector && o.pending == r.pending;
 }
 
 }  // namespace faultline::oracle::svm

@@ -8,7 +8,6 @@
 //   SVM-028                task switch intercept and its EXITINFO
 //   SVM-029 to SVM-038     what #VMEXIT and VMRUN do to the host: GIF, breakpoints, TF, RF, DEBUGCTL
 //   SVM-039                clean bits
-//   SVM-041 to SVM-045     NMI and virtual NMI, but for VMRUN's own check
 //   SVM-046 to SVM-048     SEV-ES, bus locks
 //   SVM-049                instruction bytes: tapes do not show them
 //   VMR-017, VMR-018       SEV; VMRUN's own exceptions in the host
@@ -23,10 +22,12 @@
 
 #include <boost/hana/flatten.hpp>
 
+#include "oracle/chapters/svm/rules/boundary.hpp"
 #include "oracle/chapters/svm/rules/entry.hpp"
 #include "oracle/chapters/svm/rules/exceptions.hpp"
 #include "oracle/chapters/svm/rules/injection.hpp"
 #include "oracle/chapters/svm/rules/maps.hpp"
+#include "oracle/chapters/svm/rules/nested.hpp"
 #include "oracle/chapters/svm/rules/order.hpp"
 #include "oracle/chapters/svm/rules/reflection.hpp"
 #include "oracle/chapters/svm/rules/report.hpp"
@@ -34,8 +35,8 @@
 
 namespace faultline::oracle::svm {
 
-inline constexpr auto rules =
-    boost::hana::flatten(boost::hana::make_tuple(state_rules, injection_rules, entry_rules, order_rules, maps_rules,
-                                                 report_rules, exception_rules, reflection_rules));
+inline constexpr auto rules = boost::hana::flatten(
+    boost::hana::make_tuple(state_rules, injection_rules, entry_rules, order_rules, maps_rules, report_rules,
+                            exception_rules, reflection_rules, boundary_rules, nested_rules));
 
 }  // namespace faultline::oracle::svm

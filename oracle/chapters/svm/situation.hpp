@@ -65,6 +65,14 @@ template <class D>
 typename D::Bool excepting(const Stimulus<D>& stim) {
     return stim.kind == kind::exception;
 }
+template <class D>
+typename D::Bool between_instructions(const Stimulus<D>& stim) {
+    return stim.kind == kind::boundary;
+}
+template <class D>
+typename D::Bool translating(const Stimulus<D>& stim) {
+    return stim.kind == kind::nested;
+}
 
 // --- VMRUN --------------------------------------------------------------------------------------------------
 
@@ -105,8 +113,27 @@ typename D::Bool cr3_mbz_set(const Stimulus<D>& stim) {
 /// PAE paging as a guest of its own has it.
 template <class D>
 typename D::Bool bad_pdpte(const Stimulus<D>& stim) {
-    return has(stim.cr0, cr0::pg) && has(stim.cr4, cr4::pae) && !has(stim.efer, efer::lme) && !stim.nested_paging &&
-           stim.pdpte_reserved;
+    return has(stim.cr0, cr0::pg) && has(stim.cr4, cr4::pae) && !has(stim.efer, efer::lme) &&
+           !has(stim.standing, standing::nested_paging) && has(stim.standing, standing::pdpte_reserved);
+}
+template <class D>
+typename D::Bool nested_paging_asked(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return entering(stim) && pre.nested_paging && has(stim.standing, standing::nested_paging);
+}
+/// Memory types: 2, 3 and all above 7 are reserved. AMD APM vol 2, "PAT Register".
+template <class D>
+typename D::Bool reserved_memory_type(const Stimulus<D>& stim) {
+    typename D::Bool any = false;
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        const typename D::Bits type = stim.g_pat >> shift & 0xFF;
+        any = any || one_of(type, 2, 3) || !ule(type, typename D::Bits(7));
+    }
+    return any;
+}
+template <class D>
+typename D::Bool illegal_nested_paging(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return nested_paging_asked(pre, stim) && (!has(stim.standing, standing::host_paging) ||
+                                              has(stim.nested_cr3, 0xFFFull << 52) || reserved_memory_type(stim));
 }
 template <class D>
 typename D::Bool nmi_virtual_without_intercept(const Stimulus<D>& stim) {
@@ -188,8 +215,8 @@ typename D::Bool illegal(const Pre<D>& pre, const Stimulus<D>& stim) {
            !has(stim.intercepts_4, bit_of(Intercept::Vmrun)) || iopm_beyond(pre, stim) || msrpm_beyond(pre, stim) ||
            stim.asid == 0 || (stim.s_cet & pre.s_cet_reserved) != 0 ||
            (has(stim.cr4, cr4::cet) && !has(stim.cr0, cr0::wp)) || bad_pdpte(stim) ||
-           (pre.v_nmi && nmi_virtual_without_intercept(stim)) || reserved_type(stim) ||
-           injecting_exception(stim, vec::nmi) || no_vector(stim) || reserved_vector(stim) ||
+           (pre.v_nmi && nmi_virtual_without_intercept(stim)) || illegal_nested_paging(pre, stim) ||
+           reserved_type(stim) || injecting_exception(stim, vec::nmi) || no_vector(stim) || reserved_vector(stim) ||
            (guest_in_64_bit_mode(stim) && (injecting_exception(stim, vec::br) || injecting_exception(stim, vec::of)));
 }
 template <class D>
@@ -234,9 +261,9 @@ typename D::Bool interrupt_in_exception_range(const Stimulus<D>& stim) {
 }
 template <class D>
 typename D::Bool odd(const Stimulus<D>& stim) {
-    return odd_debug_registers(stim) || paged_real_mode(stim) || stim.bad_rip || stim.bad_base || odd_lma(stim) ||
-           long_and_default_outside_long_mode(stim) || unaligned_map(stim) || leftover_injection(stim) ||
-           odd_nmi(stim) || interrupt_in_exception_range(stim);
+    return odd_debug_registers(stim) || paged_real_mode(stim) || stim.bad_rip ||
+           has(stim.standing, standing::bad_base) || odd_lma(stim) || long_and_default_outside_long_mode(stim) ||
+           unaligned_map(stim) || leftover_injection(stim) || odd_nmi(stim) || interrupt_in_exception_range(stim);
 }
 
 // --- Instructions -------------------------------------------------------------------------------------------
@@ -337,9 +364,92 @@ template <class D>
 typename D::Bool of_interrupt_op(const Stimulus<D>& stim) {
     return exceptional(stim) && between(vec::bp, stim.vector, vec::br);
 }
+/// What may be met while an event is being delivered.
+template <class D>
+typename D::Bool met(const Stimulus<D>& stim) {
+    return exceptional(stim) || translating(stim);
+}
 template <class D>
 typename D::Bool delivering(const Stimulus<D>& stim) {
     return stim.prior_source != prior::none;
+}
+
+// --- Between instructions -----------------------------------------------------------------------------------
+
+/// Of the quadword at 060h: what a boundary may change.
+inline constexpr std::uint64_t pending_bits =
+    guest::svm::vintr::irq | guest::svm::vintr::nmi | guest::svm::vintr::nmi_mask;
+
+template <class D>
+typename D::Bool controls(const Stimulus<D>& stim, std::uint64_t bits) {
+    return has(stim.virtual_interrupts, bits);
+}
+/// VGIF is there, in use, and clear.
+template <class D>
+typename D::Bool virtual_gif_clear(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return pre.v_gif && controls(stim, guest::svm::vintr::gif_enable) && !controls(stim, guest::svm::vintr::gif);
+}
+template <class D>
+typename D::Bool intr_masked(const Stimulus<D>& stim) {
+    return (controls(stim, guest::svm::vintr::masking) && !has(stim.standing, standing::host_if)) ||
+           (!controls(stim, guest::svm::vintr::masking) && !has(stim.standing, standing::guest_if));
+}
+template <class D>
+typename D::Bool priority_too_low(const Stimulus<D>& stim) {
+    return !controls(stim, guest::svm::vintr::ignore_tpr) &&
+           ule(stim.virtual_interrupts >> 16 & 0xF, stim.virtual_interrupts & 0xF);
+}
+template <class D>
+typename D::Bool virtual_nmi_pending(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return pre.v_nmi && controls(stim, guest::svm::vintr::nmi_enable) && controls(stim, guest::svm::vintr::nmi);
+}
+template <class D>
+typename D::Bool window_open(const Stimulus<D>& stim) {
+    return between_instructions(stim) && has(stim.standing, standing::gif) && !stim.shadow;
+}
+template <class D>
+typename D::Bool nmi_comes(const Stimulus<D>& stim) {
+    return has(stim.standing, standing::nmi) && !has(stim.standing, standing::nmi_blocked);
+}
+template <class D>
+typename D::Bool intr_comes(const Stimulus<D>& stim) {
+    return has(stim.standing, standing::intr) && !intr_masked(stim);
+}
+template <class D>
+typename D::Bool virtual_nmi_comes(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return virtual_nmi_pending(pre, stim) && !controls(stim, guest::svm::vintr::nmi_mask) &&
+           !virtual_gif_clear(pre, stim);
+}
+template <class D>
+typename D::Bool virtual_intr_comes(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return controls(stim, guest::svm::vintr::irq) && has(stim.standing, standing::guest_if) &&
+           !priority_too_low(stim) && !virtual_gif_clear(pre, stim);
+}
+/// The event that comes, and is not intercepted.
+template <class D>
+typename D::Bool takes(const Response<D>& r, std::uint64_t event) {
+    return r.event == event && !r.exits;
+}
+
+// --- Nested paging ------------------------------------------------------------------------------------------
+
+template <class D>
+typename D::Bool stands(const Stimulus<D>& stim, std::uint64_t what) {
+    return translating(stim) && has(stim.standing, what);
+}
+/// As the nested tables see it: every access to the guest's tables is a write.
+template <class D>
+typename D::Bool nested_write(const Stimulus<D>& stim) {
+    return stands(stim, standing::tables | standing::write);
+}
+template <class D>
+typename D::Bool nested_fetch(const Stimulus<D>& stim) {
+    return stands(stim, standing::fetch) && !stands(stim, standing::tables);
+}
+/// All levels are there and in order.
+template <class D>
+typename D::Bool nested_page(const Stimulus<D>& stim) {
+    return stands(stim, standing::present) && !stands(stim, standing::reserved);
 }
 
 // --- Responses ----------------------------------------------------------------------------------------------
@@ -370,7 +480,9 @@ typename D::Bool normalised(const Stimulus<D>& stim, const Response<D>& r) {
     return implies(!r.exits, r.code == 0) &&
            implies(!r.exits || entering(stim), r.info1 == 0 && r.info2 == 0 && r.int_info == 0 && r.next_rip == 0 &&
                                                    r.rip == 0 && !r.rf && !r.shadow && r.cr2 == 0 && r.dr6 == 0 &&
-                                                   r.dr7 == 0);
+                                                   r.dr7 == 0) &&
+           implies(!between_instructions(stim), r.event == 0 && r.pending == 0) &&
+           implies(r.exits || r.event == event::none, r.vector == 0);
 }
 
 // --- What can be --------------------------------------------------------------------------------------------
@@ -431,7 +543,14 @@ typename D::Bool valid(const Pre<D>& pre, const Stimulus<D>& stim) {
            !has(pre.efer_absent, efer::mbz | efer::raz) && ule(stim.kind, Bits(kind::last)) &&
            ule(stim.cs_attributes, Bits(0xFFF)) && ule(stim.asid, Bits(0xFFFFFFFF)) &&
            ule(stim.intercepts_3, Bits(0xFFFFFFFF)) && ule(stim.intercepts_4, Bits(0xFFFFFFFF)) &&
-           implies(executing(stim), possible_instruction(stim)) && implies(excepting(stim), possible_exception(stim));
+           implies(executing(stim), possible_instruction(stim)) && implies(excepting(stim), possible_exception(stim)) &&
+           implies(between_instructions(stim), ule(stim.vector, Bits(0xFF)) && !has(stim.virtual_interrupts, 0xF0) &&
+                                                   !has(stim.standing, ~standing::boundary)) &&
+           implies(translating(stim),
+                   !has(stim.standing, ~standing::nested) && lacks(stim.standing, standing::write | standing::fetch) &&
+                       implies(stands(stim, standing::reserved), stands(stim, standing::present)) &&
+                       ule(stim.prior_source, Bits(prior::last)) && ule(stim.prior_vector, Bits(0xFF)) &&
+                       ule(stim.prior_error, Bits(0xFFFFFFFF)));
 }
 
 }  // namespace faultline::oracle::svm

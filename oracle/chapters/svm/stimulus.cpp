@@ -68,6 +68,55 @@ public:
         if constexpr (is<Op, ops::MovFromDr>) return moves(Intercept::ReadDr0 + op.dr.number, op.to);
         if constexpr (is<Op, ops::MovToCr4>) return moves(Intercept::WriteCr0 + 4, op.from);
         if constexpr (is<Op, ops::MovFromCr4>) return moves(Intercept::ReadCr0 + 4, op.to);
+        if constexpr (is<Op, ops::MovToCr0>) {
+            s_.cr0_changes = value(op.from) ^ state_.cr0;
+            return known(op.from) && moves(Intercept::WriteCr0, op.from);
+        }
+        if constexpr (is<Op, ops::MovFromCr0>) return moves(Intercept::ReadCr0, op.to);
+        if constexpr (is<Op, ops::MovToCr2>) return moves(Intercept::WriteCr0 + 2, op.from);
+        if constexpr (is<Op, ops::MovFromCr2>) return moves(Intercept::ReadCr0 + 2, op.to);
+        if constexpr (is<Op, ops::MovToCr3>) return moves(Intercept::WriteCr0 + 3, op.from);
+        if constexpr (is<Op, ops::MovFromCr3>) return moves(Intercept::ReadCr0 + 3, op.to);
+        if constexpr (is<Op, ops::MovToCr8>) return moves(Intercept::WriteCr0 + 8, op.from);
+        if constexpr (is<Op, ops::MovFromCr8>) return moves(Intercept::ReadCr0 + 8, op.to);
+        if constexpr (is<Op, ops::Lmsw>) {
+            s_.form = form::lmsw;
+            return checks(Intercept::WriteCr0);
+        }
+        if constexpr (is<Op, ops::Smsw>) {
+            s_.form = form::smsw;
+            return checks(Intercept::ReadCr0);
+        }
+        if constexpr (is<Op, ops::Sidt>) return checks(Intercept::StoreIdtr);
+        if constexpr (is<Op, ops::Sgdt>) return checks(Intercept::StoreGdtr);
+        if constexpr (is<Op, ops::Sldt>) return checks(Intercept::StoreLdtr);
+        if constexpr (is<Op, ops::Str>) return checks(Intercept::StoreTr);
+        if constexpr (is<Op, ops::Lidt>) return checks(Intercept::LoadIdtr);
+        if constexpr (is<Op, ops::Lgdt>) return checks(Intercept::LoadGdtr);
+        if constexpr (is<Op, ops::Lldt>) return checks(Intercept::LoadLdtr);
+        if constexpr (is<Op, ops::Ltr>) return checks(Intercept::LoadTr);
+        if constexpr (is<Op, ops::Vmrun>) return checks(Intercept::Vmrun);
+        if constexpr (is<Op, ops::Vmload>) return checks(Intercept::Vmload);
+        if constexpr (is<Op, ops::Vmsave>) return checks(Intercept::Vmsave);
+        if constexpr (is<Op, ops::Vmmcall>) return checks(Intercept::Vmmcall);
+        if constexpr (is<Op, ops::Stgi>) return checks(Intercept::Stgi);
+        if constexpr (is<Op, ops::Clgi>) return checks(Intercept::Clgi);
+        if constexpr (is<Op, ops::Skinit>) return checks(Intercept::Skinit);
+        if constexpr (is<Op, ops::Invlpga>) return checks(Intercept::Invlpga);
+        if constexpr (is<Op, ops::Invlpg>) {
+            s_.address = linear(op.at);
+            return (!op.at.base || known(*op.at.base)) && checks(Intercept::Invlpg);
+        }
+        if constexpr (is<Op, ops::Rsm>) return checks(Intercept::Rsm);
+        if constexpr (is<Op, ops::Invd>) return checks(Intercept::Invd);
+        if constexpr (is<Op, ops::Rdtscp>) return checks(Intercept::Rdtscp);
+        if constexpr (is<Op, ops::Rdpmc>) return checks(Intercept::Rdpmc);
+        if constexpr (is<Op, ops::Rdpru>) return checks(Intercept::Rdpru);
+        if constexpr (is<Op, ops::Monitor>) return checks(Intercept::Monitor);
+        if constexpr (is<Op, ops::Mwait>) return checks(Intercept::Mwait);
+        if constexpr (is<Op, ops::Xsetbv>) return checks(Intercept::Xsetbv);
+        if constexpr (is<Op, ops::Invpcid>) return checks(Intercept::Invpcid);
+        if constexpr (is<Op, ops::Tlbsync>) return checks(Intercept::Tlbsync);
         if constexpr (is<Op, ops::Clts>) {
             s_.form = form::clts;
             return checks(Intercept::WriteCr0);
@@ -93,6 +142,14 @@ private:
     bool known(Gpr gpr) const { return state_.gpr_known >> static_cast<unsigned>(gpr) & 1; }
     std::uint64_t value(Gpr gpr) const { return state_.gpr[static_cast<std::size_t>(gpr)]; }
 
+    /// After the segment's base, which is zero but in real mode, and the address size.
+    std::uint64_t linear(const guest::Mem& at) const {
+        const auto offset = (at.base ? value(*at.base) : 0) + static_cast<std::uint64_t>(std::int64_t{at.disp});
+        const bool stack = at.base == Gpr::Rsp || at.base == Gpr::Rbp;
+        const auto base = stack ? state_.ss_base() : state_.ds_base();
+        const unsigned unused = 64 - 8u * guest::address_bytes(state_.mode);
+        return base + (offset << unused >> unused);
+    }
     bool accesses_msr(bool write) {
         if (!known(Gpr::Rcx)) return false;
         s_.number = value(Gpr::Rcx) & 0xFFFFFFFF;
@@ -123,6 +180,14 @@ private:
     const guest::State& state_;
     const Control& control_;
 };
+
+/// Whether it may depend on what else the op raises that the intercept comes. The privilege that ports and MSRs ask
+/// for every effect looks at first.
+bool exceptions_matter(const Stimulus<Judging>& s) {
+    const bool first = intercept_first(s) || checks(s, Intercept::SoftwareInterrupt, Intercept::Vmmcall) ||
+                       checks(s, Intercept::Cpuid, Intercept::Pause, Intercept::Icebp);
+    return !first && !checks(s, Intercept::Io, Intercept::Msr);
+}
 
 void stand(Stimulus<Judging>& s, const Standing& standing) {
     s.rip = standing.rip, s.next_rip = standing.next_rip;
@@ -174,11 +239,12 @@ Stimulus<Judging> enter_of(const guest::svm::Vmcb& vmcb) {
     s.bad_rip = guest_in_64_bit_mode(s) ? !canonical(vmcb.rip) : vmcb.rip > vmcb.cs.limit;
     for (const auto* segment :
          {&vmcb.es, &vmcb.cs, &vmcb.ss, &vmcb.ds, &vmcb.fs, &vmcb.gs, &vmcb.gdtr, &vmcb.ldtr, &vmcb.idtr, &vmcb.tr})
-        s.bad_base = s.bad_base || !canonical(segment->base);
+        if (!canonical(segment->base)) s.standing |= standing::bad_base;
     s.asid = vmcb.asid, s.iopm = vmcb.iopm_base, s.msrpm = vmcb.msrpm_base;
     s.intercepts_3 = vmcb.intercept_3, s.intercepts_4 = vmcb.intercept_4;
     s.virtual_interrupts = vmcb.virtual_interrupts, s.injection = vmcb.event_injection;
-    s.nested_paging = vmcb.nested_control & 1;
+    s.nested_cr3 = vmcb.nested_cr3, s.g_pat = vmcb.g_pat;
+    s.standing |= standing::host_paging | (vmcb.nested_control & 1 ? standing::nested_paging : 0);
     return s;
 }
 
@@ -189,6 +255,7 @@ std::optional<Stimulus<Judging>> instruction_of(const guest::Op& op, const guest
     Stimulus<Judging> s{};
     s.kind = kind::instruction;
     if (!std::visit([&](const auto& one) { return Gatherer(s, state, control).look_at(one); }, op)) return std::nullopt;
+    if (effect.unmodelled && !effect.raises_nothing && exceptions_matter(s)) return std::nullopt;
     s.intercepted = intercepts.has(static_cast<Intercept>(s.intercept));
     s.selective =
         s.intercept == guest::svm::exit_code::of(Intercept::WriteCr0) && intercepts.has(Intercept::Cr0Selective);

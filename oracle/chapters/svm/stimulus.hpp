@@ -55,7 +55,7 @@ struct Event {
     std::optional<std::uint64_t> incoming_rip = {};  ///< #TS of a task switch
 };
 
-/// kind::enter. Page directory pointers are taken to be in order.
+/// kind::enter. The host pages, and page directory pointers are taken to be in order.
 Stimulus<Judging> enter_of(const guest::svm::Vmcb& vmcb);
 /// kind::instruction: of the intercept that the op checks under `intercepts`. Nothing where it checks none, where its
 /// own fetch fails, and where a register that decides is unknown. Of what it raises, the debug chapter's share is

@@ -109,7 +109,7 @@ TEST(SvmEnter, WhatOnlyLooksIllegalIsEntered) {
     EXPECT_TRUE(passes([](S& s) { s.dr6 = 0, s.dr7 = 0xFFFFFFFF; }));
     EXPECT_TRUE(passes([](S& s) { s.efer = 0x1000, s.cr0 &= ~1ull; })) << "paged real mode";
     EXPECT_TRUE(passes([](S& s) { s.bad_rip = true; }));
-    EXPECT_TRUE(passes([](S& s) { s.bad_base = true; }));
+    EXPECT_TRUE(passes([](S& s) { s.standing |= standing::bad_base; }));
     EXPECT_TRUE(passes([](S& s) { s.efer = 0x1100; })) << "LMA clear in long mode";
     EXPECT_TRUE(passes([](S& s) { s.efer = 0x1000, s.cs_attributes = 0x69B; })) << "L and D in legacy mode";
     EXPECT_TRUE(passes([](S& s) { s.iopm |= 0xFFF, s.msrpm |= 1; }));

@@ -36,7 +36,7 @@ struct Vmr015 : RuleBase {
     static constexpr RuleInfo info = arch("VMR-015", "A segment base that is not canonical is no reason to refuse",
                                           SVM_VMRUN " (\"VMRUN and #VMEXIT canonicalize\")");
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return legal(pre, stim) && stim.bad_base; }
+    FAULTLINE_APPLIES { return legal(pre, stim) && has(stim.standing, standing::bad_base); }
     FAULTLINE_ALLOWS { return !r.exits; }
 };
 
@@ -151,6 +151,24 @@ struct Vmr119 : RuleBase {
     FAULTLINE_ALLOWS { return r.exits; }
 };
 
+struct Vmr123 : RuleBase {
+    static constexpr RuleInfo info =
+        free("VMR-123", "VMRUN may refuse bits of nCR3 between the processor's physical addresses and bit 51",
+             APM2 "CR2 and CR3 Registers (\"a given implementation may support fewer bits\")");
+    using excepts = Entries;
+    FAULTLINE_APPLIES { return nested_paging_asked(pre, stim) && ule(pre.physical_limit, stim.nested_cr3); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
+struct Vmr124 : RuleBase {
+    static constexpr RuleInfo info =
+        free("VMR-124", "VMRUN may refuse NP_ENABLE where the processor has no nested paging",
+             APM2 "Detecting Nested Paging Support; Layout of VMCB (SBZ)");
+    using excepts = Entries;
+    FAULTLINE_APPLIES { return entering(stim) && !pre.nested_paging && has(stim.standing, standing::nested_paging); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
 struct Exc106 : RuleBase {
     static constexpr RuleInfo info =
         free("EXC-106",
@@ -197,6 +215,7 @@ struct Exc110 : RuleBase {
 
 inline constexpr auto entry_rules =
     boost::hana::tuple_t<Vmr007, Vmr013, Vmr014, Vmr015, Vmr108, Vmr109, Vmr110, Exc103, Exc104, Exc105, Vmr111, Vmr114,
-                         Vmr115, Vmr116, Vmr117, Vmr118, Vmr119, Exc106, Exc107, Exc108, Exc109, Exc110>;
+                         Vmr115, Vmr116, Vmr117, Vmr118, Vmr119, Vmr123, Vmr124, Exc106, Exc107, Exc108, Exc109,
+                         Exc110>;
 
 }  // namespace faultline::oracle::svm

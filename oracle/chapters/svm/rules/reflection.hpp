@@ -221,7 +221,7 @@ struct Exc133 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXC-133", "EXITINTINFO is not valid where nothing was being delivered", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && !delivering(stim); }
+    FAULTLINE_APPLIES { return met(stim) && !delivering(stim); }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, guest::svm::event_info::valid, 0); }
 };
 
@@ -229,7 +229,7 @@ struct Exc134 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXC-134", "EXITINTINFO is valid where an event was being delivered", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && delivering(stim); }
+    FAULTLINE_APPLIES { return met(stim) && delivering(stim); }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, guest::svm::event_info::valid, guest::svm::event_info::valid); }
 };
 
@@ -239,14 +239,14 @@ struct Exc027 : RuleBase {
                                           "all events before the intercepted one",
                                           SVM_DURING, "S2");
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && delivering(stim); }
+    FAULTLINE_APPLIES { return met(stim) && delivering(stim); }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, 0xFF, stim.prior_vector); }
 };
 
 struct Exc135 : RuleBase {
     static constexpr RuleInfo info = arch("EXC-135", "EXITINTINFO calls exceptions type 3", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && stim.prior_source == prior::exception; }
+    FAULTLINE_APPLIES { return met(stim) && stim.prior_source == prior::exception; }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, 0x700, 0x300); }
 };
 
@@ -254,14 +254,14 @@ struct Exc025 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXC-025", "EXITINTINFO calls INT1, INT3 and INTO type 3, too", SVM_DURING, "S2");
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && stim.prior_source == prior::one_byte; }
+    FAULTLINE_APPLIES { return met(stim) && stim.prior_source == prior::one_byte; }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, 0x700, 0x300); }
 };
 
 struct Exc136 : RuleBase {
     static constexpr RuleInfo info = arch("EXC-136", "EXITINTINFO calls INT n type 4", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && stim.prior_source == prior::software; }
+    FAULTLINE_APPLIES { return met(stim) && stim.prior_source == prior::software; }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, 0x700, 0x400); }
 };
 
@@ -269,14 +269,14 @@ struct Exc137 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXC-137", "EXITINTINFO calls external and virtual interrupts type 0", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && stim.prior_source == prior::external; }
+    FAULTLINE_APPLIES { return met(stim) && stim.prior_source == prior::external; }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, 0x700, 0); }
 };
 
 struct Exc138 : RuleBase {
     static constexpr RuleInfo info = arch("EXC-138", "EXITINTINFO calls NMI type 2", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && stim.prior_source == prior::nmi; }
+    FAULTLINE_APPLIES { return met(stim) && stim.prior_source == prior::nmi; }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, 0x700, 0x200); }
 };
 
@@ -284,7 +284,7 @@ struct Exc030 : RuleBase {
     static constexpr RuleInfo info =
         arch("EXC-030", "EXITINTINFO has EV set where the event would have pushed an error code", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && delivering(stim); }
+    FAULTLINE_APPLIES { return met(stim) && delivering(stim); }
     FAULTLINE_ALLOWS {
         return int_info_is<D>(
             r, guest::svm::event_info::has_error,
@@ -296,7 +296,7 @@ struct Exc030 : RuleBase {
 struct Exc139 : RuleBase {
     static constexpr RuleInfo info = arch("EXC-139", "EXITINTINFO has that error code", SVM_DURING);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return exceptional(stim) && delivering(stim) && stim.prior_has_error; }
+    FAULTLINE_APPLIES { return met(stim) && delivering(stim) && stim.prior_has_error; }
     FAULTLINE_ALLOWS { return int_info_is<D>(r, ~0xFFFFFFFFull, stim.prior_error << 32); }
 };
 

@@ -181,6 +181,31 @@ struct Svm044 : RuleBase {
     FAULTLINE_ALLOWS { return r.exits; }
 };
 
+struct Vmr120 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("VMR-120", "VMRUN refuses nested paging for a host that does not page", APM2 "Enabling Nested Paging");
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return nested_paging_asked(pre, stim) && !has(stim.standing, standing::host_paging); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
+struct Vmr121 : RuleBase {
+    static constexpr RuleInfo info = arch("VMR-121", "VMRUN refuses bits 63:52 of nCR3, which must be zero",
+                                          APM2 "Nested Paging and VMRUN/#VMEXIT; CR2 and CR3 Registers");
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return nested_paging_asked(pre, stim) && has(stim.nested_cr3, 0xFFFull << 52); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
+struct Vmr122 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("VMR-122", "Under nested paging, VMRUN refuses a G_PAT with a reserved memory type",
+             APM2 "Nested Paging and VMRUN/#VMEXIT; PAT Register");
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return nested_paging_asked(pre, stim) && reserved_memory_type(stim); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
 struct Vmr107 : RuleBase {
     static constexpr RuleInfo info = arch("VMR-107", "What VMRUN refuses exits with VMEXIT_INVALID",
                                           SVM_VMRUN "; Appendix C, SVM Intercept Exit Codes");
@@ -191,6 +216,7 @@ struct Vmr107 : RuleBase {
 
 inline constexpr auto state_rules =
     boost::hana::tuple_t<Vmr001, Vmr002, Vmr003, Vmr004, Vmr100, Vmr005, Vmr006, Vmr101, Vmr102, Vmr008, Vmr103, Vmr009,
-                         Vmr011, Vmr012, Vmr104, Vmr112, Vmr113, Vmr010, Vmr106, Vmr105, Vmr016, Svm044, Vmr107>;
+                         Vmr011, Vmr012, Vmr104, Vmr112, Vmr113, Vmr010, Vmr106, Vmr105, Vmr016, Svm044, Vmr120, Vmr121,
+                         Vmr122, Vmr107>;
 
 }  // namespace faultline::oracle::svm
