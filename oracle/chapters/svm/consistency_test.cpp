@@ -213,7 +213,7 @@ private:
         prior(s);
     }
     void disturb_boundary(const S& s, R& r) {
-        constexpr std::uint64_t codes[] = {0, 0x60, 0x61, 0x64, 0};
+        constexpr std::uint64_t codes[] = {0, 0x60, 0x61, 0x64, 0x64};
         switch (below(4)) {
             case 0: r.pending ^= of(1 << 8, 1 << 11, 1 << 12, 1); break;
             case 1:
@@ -225,6 +225,8 @@ private:
                 r.vector = 0;
                 if (r.exits) {
                     r.code = codes[r.event], r.pending = s.virtual_interrupts & pending_bits;
+                    if (r.event == event::virtual_nmi)
+                        r.pending = (r.pending & ~guest::svm::vintr::nmi) | guest::svm::vintr::nmi_mask;
                     r.rip = s.rip, r.rf = s.rf, r.shadow = s.shadow, r.cr2 = s.cr2, r.dr6 = s.dr6, r.dr7 = s.dr7;
                 } else {
                     r = {.event = r.event, .pending = s.virtual_interrupts & pending_bits};
