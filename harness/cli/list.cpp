@@ -5,6 +5,7 @@
 
 #include "harness/backends.hpp"
 #include "harness/cli/cli.hpp"
+#include "harness/cli/exits.hpp"
 #include "harness/cli/files.hpp"
 #include "harness/cli/output.hpp"
 #include "harness/cli/rule_page.hpp"
@@ -95,17 +96,19 @@ void add_list(CLI::App& app, Chosen& chosen) {
     struct Options {
         std::string what;
         std::optional<std::string> database;
+        std::string corpora = FAULTLINE_CORPORA_DIR "/conformance/svm";
         bool json = false;
     };
     auto o = std::make_shared<Options>();
-    CLI::App* command = app.add_subcommand("list", "What there is: rules, ops, backends, quirks, corpora");
+    CLI::App* command = app.add_subcommand("list", "What there is: rules, ops, backends, quirks, corpora, exits");
     const std::map<std::string, Result<Table> (*)()> lists{
         {"rules", rules}, {"ops", ops}, {"backends", backends}, {"quirks", quirks}, {"corpora", corpora}};
-    command->add_option("WHAT", o->what, "rules, ops, backends, quirks or corpora")
+    command->add_option("WHAT", o->what, "rules, ops, backends, quirks, corpora, or exits: the cases of each #VMEXIT")
         ->required()
-        ->check(CLI::IsMember({"rules", "ops", "backends", "quirks", "corpora"}));
+        ->check(CLI::IsMember({"rules", "ops", "backends", "quirks", "corpora", "exits"}));
     command->add_option("--db", o->database, "With rules: how often each applied and was decisive in this database")
         ->type_name("FILE");
+    command->add_option("--corpora", o->corpora, "With exits: the folder of the cases")->type_name("DIR");
     add_format(*command, o->json);
     command->callback([o, lists, &chosen] {
         chosen.action = [o, lists]() -> Result<Exit> {
@@ -113,6 +116,7 @@ void add_list(CLI::App& app, Chosen& chosen) {
                 if (o->what == "rules") return list_coverage(*o->database, o->json);
                 return fail(Exit::Usage, "--db goes with `list rules` only");
             }
+            if (o->what == "exits") return list_exits(o->corpora, o->json);
             auto table = lists.at(o->what)();
             if (!table) return tl::unexpected(table.error());
             if (o->json)

@@ -23,7 +23,7 @@ namespace svm = oracle::svm;
 /// The engine as the chapter sees it.
 svm::Pre<oracle::Judging> engine_features() {
     svm::Pre<oracle::Judging> pre{};
-    pre.long_mode = pre.nrips = pre.decode_assists = true;
+    pre.long_mode = pre.nrips = pre.decode_assists = pre.v_nmi = pre.v_gif = true;
     pre.physical_limit = 1ull << engine::physical_address_bits;
     pre.asid_count = 16;
     pre.cr4_absent = ~svm::cr4::mbz & ~engine::cr4::defined;

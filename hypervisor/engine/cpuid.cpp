@@ -24,12 +24,14 @@ constexpr std::uint32_t syscall = 1 << 11, nx = 1 << 20, page_1gb = 1 << 26, rdt
 /// Leaf 8000_0001 EDX repeats these bits of leaf 1.
 constexpr std::uint32_t repeated = edx1::all & ~edx1::clfsh;
 }  // namespace ext
-/// AMD APM vol 2, "Secure Virtual Machine": what each of its sections says about EDX. Nested paging is not there.
+/// AMD APM vol 2, "Secure Virtual Machine": what each of its sections says about EDX.
 namespace svm {
 constexpr std::uint32_t revision = 1, address_spaces = 0x8000;
-constexpr std::uint32_t lbr_virtualisation = 1 << 1, lock = 1 << 2, next_rip = 1 << 3, flush_by_asid = 1 << 6,
-                        decode_assists = 1 << 7, pause_filter = 1 << 10;
-constexpr std::uint32_t edx = lbr_virtualisation | lock | next_rip | flush_by_asid | decode_assists | pause_filter;
+constexpr std::uint32_t nested_paging = 1, lbr_virtualisation = 1 << 1, lock = 1 << 2, next_rip = 1 << 3,
+                        flush_by_asid = 1 << 6, decode_assists = 1 << 7, pause_filter = 1 << 10, virtual_gif = 1 << 16,
+                        virtual_nmi = 1 << 25;
+constexpr std::uint32_t edx = nested_paging | lbr_virtualisation | lock | next_rip | flush_by_asid | decode_assists |
+                              pause_filter | virtual_gif | virtual_nmi;
 }  // namespace svm
 
 CpuidLeaf text(std::string_view sixteen) {

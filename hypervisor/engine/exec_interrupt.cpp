@@ -79,7 +79,7 @@ std::uint64_t returned_flags(const Machine& m, std::uint64_t image, unsigned wid
 
 bool finish_iret(Machine& m, std::uint64_t rip, std::uint64_t flags) {
     m.set_rflags(flags);
-    m.nmi_blocked = false;
+    m.open_nmi();
     m.transfer(rip);
     return true;
 }
@@ -92,7 +92,7 @@ bool return_to_task(Machine& m) {
     if (m.cpu.tr.limit < sizeof link - 1) return m.raise(wrong.vector, wrong.error);
     if (!m.system_read(table_address(m, m.cpu.tr.base), &link, sizeof link, wrong)) return false;
     if (!switch_task_by_instruction(m, link, TaskLink::Return)) return false;
-    m.nmi_blocked = false;
+    m.open_nmi();
     return true;
 }
 

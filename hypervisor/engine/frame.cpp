@@ -19,9 +19,9 @@ bool write_as_user(Machine& m, std::uint64_t linear, const void* from, std::size
     const std::size_t first = std::min<std::size_t>(length, Memory::page_size - linear % Memory::page_size);
     const std::uint64_t next = linear + first;
     const Translation here = m.mmu.translate(linear, Access::Write, true);
-    if (!here.ok) return m.raise_page_fault(linear, here.error);
+    if (!here.ok) return m.raise_page_fault(linear, here);
     const Translation there = first < length ? m.mmu.translate(next, Access::Write, true) : Translation{};
-    if (first < length && !there.ok) return m.raise_page_fault(next, there.error);
+    if (first < length && !there.ok) return m.raise_page_fault(next, there);
     m.write_physical(here.physical, from, first);
     m.write_physical(there.physical, static_cast<const std::uint8_t*>(from) + first, length - first);
     return true;

@@ -135,6 +135,9 @@ Machine::Boundary Machine::boundary() {
             drop(interrupt_line | halted | unfinished_rep);
             return after(deliver({interrupt_vector, 0, 0}, Delivery::Interrupt, cpu.rip, pushed));
         }
+        if (attention & virtual_line)
+            if (const VirtualEvent event = take_virtual_interrupt(*this, pushed); event != VirtualEvent::None)
+                return after(event == VirtualEvent::Taken);
     }
     if (attention & halted) {
         exit = Exit::Halted;
@@ -225,8 +228,7 @@ const Instruction* Machine::fetch_slow() {
     const std::uint64_t linear = code_address(cpu.rip);
     const Translation at = mmu.translate(linear, Access::Fetch, user_);
     if (!at.ok) {
-        raise_page_fault(linear, at.error);
-        fault.fetch = true;
+        raise_page_fault(linear, at, true);
         return nullptr;
     }
     const std::size_t within_limit = std::min<std::uint64_t>(code_limit_ - cpu.rip, max_instruction_length - 1) + 1;
@@ -264,8 +266,7 @@ const Instruction* Machine::fetch_crossing(std::uint64_t physical, std::size_t h
         }
         const Translation rest = mmu.translate(next, Access::Fetch, user_);
         if (!rest.ok) {
-            raise_page_fault(next, rest.error);
-            fault.fetch = true;
+            raise_page_fault(next, rest, true);
             return nullptr;
         }
         memory.read(rest.physical, bytes + here, within_limit - here);
@@ -322,13 +323,12 @@ bool Machine::translate(std::uint64_t linear, std::size_t length, Access access,
                         std::uint64_t (&physical)[2], std::size_t& first_length) {
     first_length = std::min<std::size_t>(length, Memory::page_size - linear % Memory::page_size);
     const Translation first = mmu.translate(linear, access, user);
-    if (!first.ok) return raise_page_fault(linear, first.error);
+    if (!first.ok) return raise_page_fault(linear, first);
     physical[0] = first.physical;
     if (first_length == length) return true;
     const std::uint64_t rest = long_mode() ? linear + first_length : static_cast<std::uint32_t>(linear + first_length);
     const Translation second = mmu.translate(rest, access, user);
-    if (!second.ok)
-        return raise_page_fault(quirk(Quirk::crossing_fault_names_first_byte) ? linear : rest, second.error);
+    if (!second.ok) return raise_page_fault(quirk(Quirk::crossing_fault_names_first_byte) ? linear : rest, second);
     physical[1] = second.physical;
     return true;
 }
@@ -422,7 +422,7 @@ void Machine::set_cpl(std::uint8_t cpl) {
 }
 
 void Machine::paging_changed() {
-    mmu.configure(cpu);
+    mmu.configure(cpu, svm.nested_paging);
     fetch_page_ = no_page;
     access_checks_changed();
 }

@@ -79,6 +79,12 @@ struct Machine {
     /// Fetches from RIP on, as far as that goes: how many bytes.
     std::size_t fetch_bytes(std::span<std::uint8_t> to);
 
+    /// IRET has completed: NMIs may come again, virtual ones, too. AMD APM vol 2, "NMI Virtualization".
+    void open_nmi() {
+        nmi_blocked = false;
+        if (svm.virtual_interrupts & guest::svm::vintr::nmi_enable)
+            svm.virtual_interrupts &= ~guest::svm::vintr::nmi_mask;
+    }
     void inject_nmi() { pend(nmi_line); }
     void inject_interrupt(std::uint8_t number) {
         interrupt_vector = number;
@@ -121,6 +127,7 @@ struct Machine {
         stopped = 128,         ///< the run is over: `exit` says why
         unfinished_rep = 256,  ///< RIP is inside a REP string instruction
         quirky = 512,          ///< always set on a machine with quirks
+        virtual_line = 2048,   ///< V_IRQ or V_NMI: what becomes of them is looked at between instructions
         exiting = 1024,        ///< the handler that returns false has not raised a fault but found an intercept
     };
     std::uint32_t attention = 0;
@@ -151,10 +158,8 @@ struct Machine {
     }
     bool raise_gp() { return raise(vector::gp); }
     bool raise_ud() { return raise(vector::ud); }
-    bool raise_page_fault(std::uint64_t linear, std::uint32_t error) {
-        fault = {.vector = vector::pf, .error = error, .address = linear};
-        return false;
-    }
+    /// What could not be translated: #PF, or in a guest the exit of a nested page fault.
+    bool raise_page_fault(std::uint64_t linear, const Translation& refused, bool fetch = false);
     /// A defined instruction that this machine does not implement: ends the run.
     bool unimplemented() {
         stop(Exit::Unimplemented);

@@ -14,20 +14,27 @@ constexpr std::uint64_t reserved_in_large(unsigned level) { return (1ull << (12 
 
 }  // namespace
 
-void Mmu::configure(const Cpu& cpu) {
-    Configuration now;
-    if (cpu.cr0 & cr0::pg) {
-        now.kind = cpu.efer & efer::lma ? Kind::Long : cpu.cr4 & cr4::pae ? Kind::Pae : Kind::Legacy;
-        // AMD APM vol 2, "CR3 Register": where its base begins.
-        now.root = now.kind == Kind::Long  ? cpu.cr3 & address_bits
-                   : now.kind == Kind::Pae ? cpu.cr3 & 0xFFFF'FFE0
-                                           : cpu.cr3 & 0xFFFF'F000;
-        now.write_protect = (cpu.cr0 & cr0::wp) != 0;
-        now.no_execute = now.kind != Kind::Legacy && cpu.efer & efer::nxe;
-        now.page_size_extensions = now.kind != Kind::Legacy || cpu.cr4 & cr4::pse;
-    }
-    if (now == now_) return;
+Mmu::Tables Mmu::tables_of(const PagingRegisters& registers) {
+    Tables tables;
+    if (!(registers.cr0 & cr0::pg)) return tables;
+    tables.kind = registers.efer & efer::lma ? Kind::Long : registers.cr4 & cr4::pae ? Kind::Pae : Kind::Legacy;
+    // AMD APM vol 2, "CR3 Register": where its base begins.
+    tables.root = tables.kind == Kind::Long  ? registers.cr3 & address_bits
+                  : tables.kind == Kind::Pae ? registers.cr3 & 0xFFFF'FFE0
+                                             : registers.cr3 & 0xFFFF'F000;
+    tables.write_protect = (registers.cr0 & cr0::wp) != 0;
+    tables.no_execute = tables.kind != Kind::Legacy && registers.efer & efer::nxe;
+    tables.page_size_extensions = tables.kind != Kind::Legacy || registers.cr4 & cr4::pse;
+    return tables;
+}
+
+void Mmu::configure(const Cpu& cpu, const std::optional<PagingRegisters>& host) {
+    Tables now = tables_of({cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer});
+    now.nested = host.has_value();
+    const Tables below = host ? tables_of(*host) : Tables{};
+    if (now == now_ && below == host_) return;
     now_ = now;
+    host_ = below;
     flush();
 }
 
@@ -35,22 +42,22 @@ void Mmu::flush() {
     for (auto& side : tlb_) side.fill(TlbEntry{});
 }
 
-std::uint64_t Mmu::read_entry(std::uint64_t physical) {
+std::uint64_t Mmu::read_entry(std::uint64_t physical, std::size_t size) {
     std::uint64_t entry = 0;
-    memory_.read(physical, &entry, entry_size());
+    memory_.read(physical, &entry, size);
     if (physical < Memory::size) {
-        memory_.watch(physical, entry_size());
+        memory_.watch(physical, size);
         table_lines_[physical / Memory::page_size] |= 1ull << physical % Memory::page_size / Memory::line_size;
     }
     return entry;
 }
 
 /// AMD APM vol 2, "Legacy-Mode Page Translation" and "Long-Mode Page Translation": the fields that must be zero.
-std::uint64_t Mmu::reserved_bits(unsigned level, bool leaf) const {
-    if (now_.kind == Kind::Legacy) return leaf && level > 0 ? 1ull << 21 : 0;
-    std::uint64_t reserved = (0x000F'FFFF'FFFF'F000 & ~address_bits) | (now_.no_execute ? 0 : execute_disable);
-    if (now_.kind == Kind::Pae) reserved |= 0x7FF0'0000'0000'0000;
-    if (now_.kind == Kind::Pae && level == 2) return reserved_in_pdpe;
+std::uint64_t Mmu::Tables::reserved_bits(unsigned level, bool leaf) const {
+    if (kind == Kind::Legacy) return leaf && level > 0 ? 1ull << 21 : 0;
+    std::uint64_t reserved = (0x000F'FFFF'FFFF'F000 & ~address_bits) | (no_execute ? 0 : execute_disable);
+    if (kind == Kind::Pae) reserved |= 0x7FF0'0000'0000'0000;
+    if (kind == Kind::Pae && level == 2) return reserved_in_pdpe;
     if (level == 3) reserved |= large;
     if (leaf && level > 0) reserved |= reserved_in_large(level);
     return reserved;
@@ -67,63 +74,85 @@ Mmu::TlbEntry& Mmu::fill(std::uint64_t linear, std::uint64_t physical, bool user
 }
 
 Translation Mmu::walk(std::uint64_t linear, Access access, bool user) {
-    const std::uint64_t page = linear & ~(Memory::page_size - 1);
-    if (now_.kind == Kind::None) {
-        if (linear < Memory::size) {
-            TlbEntry& slot = fill(linear, linear, user);
-            slot.read = slot.write = slot.fetch = page;
-        }
-        return {true, linear, 0};
+    Translation result = walk_tables(now_, linear, access, user);
+    if (result.ok && now_.nested) {
+        result = walk_nested(result.physical, access, npf::final_address);
     }
-    std::uint32_t error = (access == Access::Write ? pf::write : 0) | (user ? pf::user : 0) |
-                          (access == Access::Fetch && now_.no_execute ? pf::fetch : 0);
-    const bool legacy = now_.kind == Kind::Legacy;
+    if (!result.ok || result.physical >= Memory::size) return result;
+    const std::uint64_t page = linear & ~(Memory::page_size - 1);
+    TlbEntry& slot = fill(linear, result.physical, user);
+    // Only a write sets D, so a page that was only read must come back here before its first write. Without tables
+    // there is no D.
+    const bool no_tables = now_.kind == Kind::None && !now_.nested;
+    if (no_tables || access == Access::Fetch) slot.fetch = page;
+    if (no_tables || access != Access::Fetch) slot.read = page;
+    if (no_tables || access == Access::Write) slot.write = page;
+    return result;
+}
+
+/// "Nested page table accesses performed by the MMU are treated as user accesses". What a page table with 32 bits of
+/// address cannot reach is not present in it.
+Translation Mmu::walk_nested(std::uint64_t address, Access access, std::uint64_t which) {
+    Translation result;
+    if (host_.kind == Kind::Long || !(address >> 32)) {
+        result = walk_tables(host_, address, access, true);
+    } else {
+        result.error = pf::user | (access == Access::Write ? pf::write : 0);
+    }
+    if (result.ok) return result;
+    result.nested_error = result.error | which;
+    result.nested_address = address;
+    return result;
+}
+
+Translation Mmu::walk_tables(const Tables& tables, std::uint64_t linear, Access access, bool user) {
+    if (tables.kind == Kind::None) return {.ok = true, .physical = linear};
+    const std::uint32_t error = (access == Access::Write ? pf::write : 0) | (user ? pf::user : 0) |
+                                (access == Access::Fetch && tables.no_execute ? pf::fetch : 0);
+    const auto refused = [](std::uint32_t why) { return Translation{.error = why}; };
+    const bool legacy = tables.kind == Kind::Legacy;
     std::uint64_t entries_at[4], entry_of[4];
-    std::uint64_t rights = writable | user_page, table = now_.root;
+    std::uint64_t rights = writable | user_page, table = tables.root;
     bool executable = true;
-    const unsigned top = legacy ? 2 : now_.kind == Kind::Pae ? 3 : 4, bits = index_bits();
+    const unsigned top = legacy ? 2 : tables.kind == Kind::Pae ? 3 : 4, bits = tables.index_bits();
     unsigned level = top;
     for (;;) {
         --level;
-        entries_at[level] = table + (linear >> (12 + bits * level) & ((1u << bits) - 1)) * entry_size();
-        const std::uint64_t entry = entry_of[level] = read_entry(entries_at[level]);
-        if (!(entry & present)) return {false, 0, error};
-        const bool pointer = now_.kind == Kind::Pae && level == 2;  // no rights, no page, no A
-        const bool leaf = level == 0 || (level < 3 && !pointer && now_.page_size_extensions && entry & large);
-        if (entry & reserved_bits(level, leaf)) return {false, 0, error | pf::present | pf::reserved};
+        std::uint64_t at = table + (linear >> (12 + bits * level) & ((1u << bits) - 1)) * tables.entry_size();
+        if (tables.nested) {
+            // "Table walks for guest page tables are always treated as user writes at the nested page table level."
+            const Translation below = walk_nested(at, Access::Write, npf::guest_tables);
+            if (!below.ok) return below;
+            at = below.physical;
+        }
+        entries_at[level] = at;
+        const std::uint64_t entry = entry_of[level] = read_entry(at, tables.entry_size());
+        if (!(entry & present)) return refused(error);
+        const bool pointer = tables.kind == Kind::Pae && level == 2;  // no rights, no page, no A
+        const bool leaf = level == 0 || (level < 3 && !pointer && tables.page_size_extensions && entry & large);
+        if (entry & tables.reserved_bits(level, leaf)) return refused(error | pf::present | pf::reserved);
         if (!pointer) rights &= entry;
-        executable = executable && !(now_.no_execute && entry & execute_disable);
+        executable = executable && !(tables.no_execute && entry & execute_disable);
         if (leaf) break;
         table = entry & address_bits;
     }
-    const bool write_allowed = (rights & writable) || (!user && !now_.write_protect);
+    const bool write_allowed = (rights & writable) || (!user && !tables.write_protect);
     if ((user && !(rights & user_page)) || (access == Access::Write && !write_allowed) ||
         (access == Access::Fetch && !executable))
-        return {false, 0, error | pf::present};
+        return refused(error | pf::present);
 
-    for (unsigned l = now_.kind == Kind::Pae ? 2 : top; l-- > level;) {
+    for (unsigned l = tables.kind == Kind::Pae ? 2 : top; l-- > level;) {
         const std::uint64_t wanted = accessed | (l == level && access == Access::Write ? dirty : 0);
         if ((entry_of[l] & wanted) == wanted) continue;
         entry_of[l] |= wanted;
-        memory_.write(entries_at[l], &entry_of[l], entry_size());
+        memory_.write(entries_at[l], &entry_of[l], tables.entry_size());
     }
 
     const std::uint64_t offset_mask = (1ull << (12 + bits * level)) - 1;
     std::uint64_t base = entry_of[level] & address_bits & ~offset_mask;
     // Bits 20:13 of a 4-Mbyte page's entry are bits 39:32 of its address. AMD APM vol 2, "4-Mbyte Page Translation".
     if (legacy && level > 0) base |= (entry_of[level] >> 13 & 0xFF) << 32;
-    const std::uint64_t physical = base | (linear & offset_mask);
-    if (physical < Memory::size) {
-        TlbEntry& slot = fill(linear, physical, user);
-        // Only a write sets D, so a page that was only read must come back here before its first write.
-        if (access == Access::Fetch) {
-            slot.fetch = page;
-        } else {
-            slot.read = page;
-            if (access == Access::Write) slot.write = page;
-        }
-    }
-    return {true, physical, 0};
+    return {.ok = true, .physical = base | (linear & offset_mask)};
 }
 
 }  // namespace faultline::engine

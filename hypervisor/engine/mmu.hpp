@@ -1,8 +1,10 @@
-// Linear to guest-physical: paging in its four kinds and a software TLB that hands out host pointers.
+// Linear to physical: paging in its four kinds, nested paging below it, and a software TLB that hands out host
+// pointers.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "hypervisor/engine/cpu.hpp"
 #include "hypervisor/engine/memory.hpp"
@@ -16,10 +18,23 @@ namespace pf {
 inline constexpr std::uint32_t present = 1, write = 2, user = 4, reserved = 8, fetch = 16;
 }
 
+/// … and what EXITINFO1 has beyond them: which of a guest's addresses could not be translated. "Nested versus Guest
+/// Page Faults, Fault Ordering".
+namespace npf {
+inline constexpr std::uint64_t final_address = 1ull << 32, guest_tables = 1ull << 33;
+}
+
 struct Translation {
     bool ok = false;
     std::uint64_t physical = 0;
     std::uint32_t error = 0;  ///< #PF error code when not ok
+    /// Not ok because of the nested tables: EXITINFO1 and the guest-physical address.
+    std::uint64_t nested_error = 0, nested_address = 0;
+};
+
+/// The registers that decide about paging.
+struct PagingRegisters {
+    std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
 };
 
 /// The TLB is coherent with the tables: lines that a walk has read are watched, and a write to one flushes. So no run
@@ -42,7 +57,8 @@ public:
     /// Takes over the registers that decide about paging. Flushes only if they differ: a coherent TLB needs no other
     /// flush, not even on MOV CR3 and INVLPG.
     /// The page-directory pointers of PAE paging are read on every walk, as AMD's processors do; nothing keeps them.
-    void configure(const Cpu& cpu);
+    /// `host`: nested paging, by the host's registers with nCR3 in CR3.
+    void configure(const Cpu& cpu, const std::optional<PagingRegisters>& host = {});
     void flush();
 
     const TlbEntry& entry(std::uint64_t linear, bool user) const {
@@ -67,26 +83,36 @@ public:
 private:
     static constexpr std::size_t entries = 64;
 
-    /// Walks the tables, sets accessed and dirty bits, and fills the TLB where memory backs the page.
+    /// AMD APM vol 2, "Paging Overview" and "Page-Translation Options".
+    enum class Kind : std::uint8_t { None, Legacy, Pae, Long };
+    struct Tables {
+        Kind kind = Kind::None;
+        std::uint64_t root = 0;
+        bool write_protect = false, no_execute = false, page_size_extensions = false;
+        /// The addresses of these tables and what they lead to are a guest's: nested paging.
+        bool nested = false;
+        bool operator==(const Tables&) const = default;
+
+        std::uint64_t reserved_bits(unsigned level, bool leaf) const;
+        /// Bytes of a table entry, and bits of an address that one level consumes.
+        std::size_t entry_size() const { return kind == Kind::Legacy ? 4 : 8; }
+        unsigned index_bits() const { return kind == Kind::Legacy ? 10 : 9; }
+    };
+    static Tables tables_of(const PagingRegisters& registers);
+
+    /// Translates, and fills the TLB where memory backs the page.
     Translation walk(std::uint64_t linear, Access access, bool user);
-    std::uint64_t read_entry(std::uint64_t physical);
+    /// Walks the tables and sets accessed and dirty bits.
+    Translation walk_tables(const Tables& tables, std::uint64_t address, Access access, bool user);
+    /// A guest-physical address, under nested paging; `which` of npf's it is.
+    Translation walk_nested(std::uint64_t address, Access access, std::uint64_t which);
+    std::uint64_t read_entry(std::uint64_t physical, std::size_t size);
     TlbEntry& fill(std::uint64_t linear, std::uint64_t physical, bool user);
-    std::uint64_t reserved_bits(unsigned level, bool leaf) const;
-    /// Bytes of a table entry, and bits of a linear address that one level consumes.
-    std::size_t entry_size() const { return now_.kind == Kind::Legacy ? 4 : 8; }
-    unsigned index_bits() const { return now_.kind == Kind::Legacy ? 10 : 9; }
 
     Memory& memory_;
     std::array<std::array<TlbEntry, entries>, 2> tlb_;
     std::array<std::uint64_t, Memory::page_count> table_lines_{};
-    /// AMD APM vol 2, "Paging Overview" and "Page-Translation Options".
-    enum class Kind : std::uint8_t { None, Legacy, Pae, Long };
-    struct Configuration {
-        Kind kind = Kind::None;
-        std::uint64_t root = 0;
-        bool write_protect = false, no_execute = false, page_size_extensions = false;
-        bool operator==(const Configuration&) const = default;
-    } now_;
+    Tables now_, host_;  ///< `host_`: the nested tables
 };
 
 }  // namespace faultline::engine

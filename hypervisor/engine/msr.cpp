@@ -69,15 +69,6 @@ bool write_efer(Machine& m, std::uint64_t value) {
     return true;
 }
 
-/// Each byte one of UC, WC, WT, WP, WB, UC−. AMD APM vol 2, "PAT Register".
-bool valid_pat(std::uint64_t value) {
-    for (int shift = 0; shift < 64; shift += 8) {
-        const std::uint64_t type = value >> shift & 0xFF;
-        if (type > 7 || type == 2 || type == 3) return false;
-    }
-    return true;
-}
-
 /// AMD APM vol 2, "VM_CR MSR (C001_0114h)": LOCK makes itself and SVMDIS keep what they are.
 bool write_vm_cr(Machine& m, std::uint64_t value) {
     if (value & ~vm_cr::defined || (value & vm_cr::svmdis && m.cpu.efer & efer::svme)) return false;
@@ -104,6 +95,14 @@ bool write_host_save_area(Machine& m, std::uint64_t value) {
 }
 
 }  // namespace
+
+bool is_pat(std::uint64_t value) {
+    for (int shift = 0; shift < 64; shift += 8) {
+        const std::uint64_t type = value >> shift & 0xFF;
+        if (type > 7 || type == 2 || type == 3) return false;
+    }
+    return true;
+}
 
 bool read_msr(Machine& m, std::uint32_t index, std::uint64_t& value) {
     if (const Plain p = plain(m, index); p.value) {
@@ -141,7 +140,7 @@ bool write_msr(Machine& m, std::uint32_t index, std::uint64_t value) {
             m.debug.debugctl = value & DebugUnit::writable_debugctl;
             return true;
         case pat:
-            if (!valid_pat(value)) return false;
+            if (!is_pat(value)) return false;
             m.cpu.pat = value;
             return true;
         case efer_msr: return write_efer(m, value);

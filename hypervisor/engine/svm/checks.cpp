@@ -4,6 +4,7 @@
 
 #include "hypervisor/engine/cpuid.hpp"
 #include "hypervisor/engine/mmu.hpp"
+#include "hypervisor/engine/msr.hpp"
 #include "hypervisor/engine/svm/svm.hpp"
 
 namespace faultline::engine {
@@ -23,6 +24,11 @@ bool illegal_registers(const Vmcb& v) {
            v.cr4 & ~cr4::defined || v.dr6 >> 32 || v.dr7 >> 32 || v.efer & ~efer::defined;
 }
 
+/// "Enabling NMI Virtualization requires the NMI intercept bit to be set." "NMI Virtualization".
+bool illegal_interrupts(const Vmcb& v) {
+    return v.virtual_interrupts & guest::svm::vintr::nmi_enable && !intercepts_of(v).has(Intercept::Nmi);
+}
+
 bool illegal_mode(const Vmcb& v) {
     const bool paged_long_mode = v.efer & efer::lme && v.cr0 & cr0::pg;
     const bool pae = v.cr4 & cr4::pae, pe = v.cr0 & cr0::pe;
@@ -30,8 +36,15 @@ bool illegal_mode(const Vmcb& v) {
     return paged_long_mode && (!pae || !pe || (v.cs.attributes & long_and_big) == long_and_big);
 }
 
+/// "Enabling Nested Paging", "Nested Paging and VMRUN/#VMEXIT".
+bool illegal_nested_paging(const Machine& m, const Vmcb& v) {
+    return v.nested_control & 1 &&
+           (!(m.cpu.cr0 & cr0::pg) || v.nested_cr3 >> physical_address_bits || !is_pat(v.g_pat));
+}
+
 /// "The processor will also read the four PDPEs …; setting any reserved bits in the PDPEs also causes a #VMEXIT."
 bool illegal_pdpes(const Machine& m, const Vmcb& v) {
+    if (v.nested_control & 1) return false;  // read when they are needed: "Legacy PAE Mode"
     const bool pae_paging = v.cr0 & cr0::pg && v.cr4 & cr4::pae && !(v.efer & efer::lme);
     if (!pae_paging) return false;
     std::array<std::uint64_t, 4> pdpes;
@@ -45,9 +58,9 @@ bool illegal_pdpes(const Machine& m, const Vmcb& v) {
 
 bool is_illegal(const Machine& m, const Vmcb& v) {
     const Intercepts wanted = intercepts_of(v);
-    return illegal_registers(v) || illegal_mode(v) || !wanted.has(Intercept::Vmrun) ||
+    return illegal_registers(v) || illegal_mode(v) || illegal_interrupts(v) || !wanted.has(Intercept::Vmrun) ||
            ends_beyond(v.iopm_base, iopm_size) || ends_beyond(v.msrpm_base, msrpm_size) || v.asid == 0 ||
-           is_illegal_injection(v) || illegal_pdpes(m, v);
+           is_illegal_injection(v) || illegal_nested_paging(m, v) || illegal_pdpes(m, v);
 }
 
 }  // namespace faultline::engine

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "hypervisor/engine/svm/exits.hpp"
 #include "hypervisor/engine/svm/svm_machine.hpp"
 
 namespace faultline::engine {
@@ -39,6 +40,7 @@ public:
             else
                 t.run(50);
         }
+        if (t.last_exit == Exit::VmExit) ASSERT_EQ(why_never(t.vmcb.exit_code), "") << t.vmcb.exit_code;
         const Cpu& cpu = t.m.cpu;
         ASSERT_LE(cpu.cpl, 3);
         ASSERT_EQ(cpu.rflags & rflags::fixed1, rflags::fixed1);
@@ -73,6 +75,7 @@ private:
                                                          {0x0F, 0x01, 0xDA},
                                                          {0x0F, 0x01, 0xDB},
                                                          {0x0F, 0x01, 0xDC},
+                                                         {0x0F, 0x01, 0xDD},
                                                          {0x0F, 0x01, 0x0B},
                                                          {0x0F, 0x01, 0x1B},
                                                          {0x0F, 0x00, 0xD8},
@@ -114,7 +117,11 @@ private:
                                          &vmcb.next_rip,  &vmcb.ss.base,    &vmcb.rflags,    &vmcb.virtual_interrupts};
         for (std::uint64_t changes = random_() % 3; changes-- > 0;) *fields[random_() % std::size(fields)] = number();
         if (one_in(3)) vmcb.event_injection = event_info::valid | random_() % 0x1000 | random_() % 0x10000 << 32;
-        if (one_in(3)) vmcb.nested_control = 1;
+        if (one_in(3)) {
+            vmcb.nested_control = 1;
+            if (!one_in(8)) vmcb.g_pat = 0x0007'0406'0007'0406;
+            if (!one_in(3)) vmcb.nested_cr3 = place::pml4;  // tables that let the guest run
+        }
         if (one_in(2)) vmcb.intercept_exceptions = static_cast<std::uint32_t>(random_());
         if (one_in(2)) vmcb.intercept_3 = static_cast<std::uint32_t>(random_());
         if (one_in(2)) vmcb.intercept_4 = static_cast<std::uint32_t>(random_()) | 1;

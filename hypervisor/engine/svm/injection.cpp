@@ -42,7 +42,8 @@ bool is_illegal_injection(const Vmcb& v) {
 
 /// "Unconditionally before executing the first guest instruction", and no intercept of the event itself. What a
 /// software interrupt or exception returns to is nRIP, which the processor needs for nothing else: software interrupts
-/// "cannot be properly injected if the processor does not support the NextRIP field". An injected NMI blocks none.
+/// "cannot be properly injected if the processor does not support the NextRIP field". An injected NMI blocks
+/// none, but for virtual ones ("NMI Virtualization").
 bool inject_event(Machine& m, const Vmcb& v) {
     const Injection event{v.event_injection};
     if (!event.valid()) return true;
@@ -51,7 +52,10 @@ bool inject_event(Machine& m, const Vmcb& v) {
     const bool delivered = [&] {
         switch (event.type()) {
             case info::External: return m.deliver({number, 0, 0}, Delivery::Interrupt, here, flags);
-            case info::Nmi: return m.deliver({vector::nmi, 0, 0}, Delivery::Nmi, here, flags);
+            case info::Nmi:
+                if (m.svm.virtual_interrupts & guest::svm::vintr::nmi_enable)
+                    m.svm.virtual_interrupts |= guest::svm::vintr::nmi_mask;
+                return m.deliver({vector::nmi, 0, 0}, Delivery::Nmi, here, flags);
             case info::Software: return m.deliver({number, 0, 0}, Delivery::Software, v.next_rip, flags);
             default: break;
         }

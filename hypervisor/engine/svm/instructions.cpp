@@ -61,16 +61,22 @@ bool vmmcall(Machine& m, const Instruction&) {
     return m.raise_ud();
 }
 
-bool stgi(Machine& m, const Instruction&) {
-    if (!may_execute(m, false) || m.exits_on(Intercept::Stgi)) return false;
-    m.svm.gif = true;
+/// A guest's own GIF where it has one, and else the processor's. "Virtual GIF (VGIF)".
+bool set_gif(Machine& m, bool value) {
+    std::uint64_t& control = m.svm.virtual_interrupts;
+    if (control & guest::svm::vintr::gif_enable)
+        control = (control & ~guest::svm::vintr::gif) | (value ? guest::svm::vintr::gif : 0);
+    else
+        m.svm.gif = value;
     return true;
 }
 
+bool stgi(Machine& m, const Instruction&) {
+    return may_execute(m, false) && !m.exits_on(Intercept::Stgi) && set_gif(m, true);
+}
+
 bool clgi(Machine& m, const Instruction&) {
-    if (!may_execute(m) || m.exits_on(Intercept::Clgi)) return false;
-    m.svm.gif = false;
-    return true;
+    return may_execute(m) && !m.exits_on(Intercept::Clgi) && set_gif(m, false);
 }
 
 /// The TLB is coherent with the tables, so that there is nothing to invalidate.

@@ -65,6 +65,22 @@ bool Machine::exits_on(const Fault& recognised) {
     return true;
 }
 
+/// "Nested versus Guest Page Faults, Fault Ordering". The instruction's bytes are reported of data accesses: "Nested
+/// and Intercepted #PF".
+bool Machine::raise_page_fault(std::uint64_t linear, const Translation& refused, bool fetch) {
+    fault = {};
+    if (refused.nested_error == 0) {
+        fault = {.vector = vector::pf, .error = refused.error, .address = linear, .fetch = fetch};
+        return false;
+    }
+    svm.report = {.code = svm::exit_code::nested_page_fault,
+                  .info_1 = refused.nested_error,
+                  .info_2 = refused.nested_address,
+                  .data_page_fault = !fetch};
+    pend(exiting);
+    return false;
+}
+
 /// "The permission bits for all bytes are checked". "I/O Intercept Information"; an operand of 32 bits is the widest.
 bool exits_on_port(Machine& m, const Instruction& i, std::uint16_t port, std::size_t width, IoKind kind) {
     if (!m.svm.intercepts.has(Intercept::Io)) return false;

@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "hypervisor/engine/cpu.hpp"
+#include "hypervisor/engine/mmu.hpp"
 #include "hypervisor/guest/vmcb.hpp"
 
 namespace faultline::engine {
@@ -22,6 +24,7 @@ inline constexpr std::uint64_t lock = 1 << 3, svmdis = 1 << 4, defined = 0x1F;
 struct HostState {
     std::uint64_t rip = 0, rsp = 0, rax = 0, rflags = 0;
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
+    std::uint64_t pat = 0;  ///< only with nested paging
     std::uint64_t gdt_base = 0, idt_base = 0;
     std::uint16_t gdt_limit = 0, idt_limit = 0;
     std::array<guest::Segment, 4> segment{};  ///< ES, CS, SS, DS
@@ -51,6 +54,8 @@ struct Svm {
     std::uint64_t virtual_interrupts = 0;  ///< bits in guest::svm::vintr, as of now
     std::uint16_t pauses_left = 0;
     bool lbr_virtualisation = false;
+    /// Nested paging: the host's registers, with nCR3.
+    std::optional<PagingRegisters> nested_paging;
     /// The event that is being delivered through the IDT, as EXITINTINFO tells it; zero: none.
     std::uint64_t delivering = 0;
     /// Set by what has found an intercept, read by `leave_guest`.

@@ -29,6 +29,10 @@ bool is_illegal_injection(const Vmcb& vmcb);
 /// False as for `enter_guest`.
 bool inject_event(Machine& m, const Vmcb& vmcb);
 
+/// At a boundary where interrupts may come: the virtual one that comes, if any.
+enum class VirtualEvent : std::uint8_t { None, Taken, RunEnds };
+VirtualEvent take_virtual_interrupt(Machine& m, std::uint64_t pushed_rflags);
+
 /// Machine::exits_on, as the permission maps have it. "IOIO Intercepts", "MSR Intercepts".
 enum class IoKind : std::uint64_t { Out = 0, In = 1, Outs = 4, Ins = 5 };  ///< bits of EXITINFO1
 bool exits_on_port(Machine& m, const Instruction& i, std::uint16_t port, std::size_t width, IoKind kind);

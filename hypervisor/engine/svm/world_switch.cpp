@@ -31,6 +31,7 @@ void save_host(Machine& m, std::uint64_t rip) {
     host.cr3 = cpu.cr3;
     host.cr4 = cpu.cr4;
     host.efer = cpu.efer;
+    host.pat = cpu.pat;
     host.gdt_base = cpu.gdt_base;
     host.gdt_limit = cpu.gdt_limit;
     host.idt_base = cpu.idt_base;
@@ -73,6 +74,7 @@ void load_host(Machine& m) {
     cpu.cr3 = host.cr3;
     cpu.cr4 = host.cr4;
     cpu.efer = host.efer;
+    if (m.svm.nested_paging) cpu.pat = host.pat;
     cpu.rflags = host.rflags & ~rflags::vm;
     cpu.r[rsp] = host.rsp;
     cpu.r[rax] = host.rax;
@@ -96,9 +98,12 @@ void load_controls(Machine& m, const Vmcb& v) {
     state.msrpm = v.msrpm_base & ~0xFFFull;
     state.tsc_offset = v.tsc_offset;
     state.virtual_interrupts = v.virtual_interrupts;
+    if (v.virtual_interrupts & (svm::vintr::irq | svm::vintr::nmi)) m.pend(Machine::virtual_line);
     state.pauses_left = v.pause_filter_count;
     state.lbr_virtualisation = v.virtualisation & 1;
     state.delivering = 0;
+    // "The extra translation uses the same paging mode as the VMM used when it executed the most recent VMRUN."
+    if (v.nested_control & 1) state.nested_paging = {state.host.cr0, v.nested_cr3, state.host.cr4, state.host.efer};
 }
 
 /// "Some of the attribute bits are actually observed by hardware, depending on the segment register": of CS D, L, P and
@@ -124,6 +129,7 @@ void load_guest(Machine& m, const Vmcb& v) {
     cpu.cr2 = v.cr2;
     cpu.cr3 = v.cr3;
     cpu.cr4 = v.cr4;
+    if (m.svm.nested_paging) cpu.pat = v.g_pat;
     const bool long_mode = v.efer & efer::lme && v.cr0 & cr0::pg;
     cpu.efer = (v.efer & ~efer::lma) | (long_mode ? efer::lma : 0);
     cpu.rflags = (v.rflags & rflags_defined & ~rflags::vm) | rflags::fixed1;
@@ -145,6 +151,14 @@ void load_guest(Machine& m, const Vmcb& v) {
     if (m.shadow != Shadow::None) m.pend(Machine::shadowed);
 }
 
+/// "If a #VMEXIT occurs during the virtual NMI delivery … V_NMI_MASK is saved as 0."
+std::uint64_t interrupts_to_save(const Svm& state) {
+    constexpr std::uint64_t type = 7 << 8, nmi = svm::event_info::make(svm::event_info::Nmi, 0) & type;
+    const bool delivering_nmi = state.delivering & svm::event_info::valid && (state.delivering & type) == nmi;
+    const bool enabled = state.virtual_interrupts & svm::vintr::nmi_enable;
+    return state.virtual_interrupts & ~(delivering_nmi && enabled ? svm::vintr::nmi_mask : 0);
+}
+
 /// "Writes back to the VMCB the current guest state—the same subset of processor state as is loaded by the VMRUN".
 void save_guest(Machine& m, VmcbWriter& vmcb) {
     Cpu& cpu = m.cpu;
@@ -160,6 +174,7 @@ void save_guest(Machine& m, VmcbWriter& vmcb) {
     vmcb.set(&Vmcb::cr2, cpu.cr2);
     vmcb.set(&Vmcb::cr3, cpu.cr3);
     vmcb.set(&Vmcb::cr4, cpu.cr4);
+    if (m.svm.nested_paging) vmcb.set(&Vmcb::g_pat, cpu.pat);
     vmcb.set(&Vmcb::dr6, m.debug.dr6);
     vmcb.set(&Vmcb::dr7, m.debug.dr7());
     vmcb.set(&Vmcb::rflags, m.current_rflags());
@@ -167,7 +182,7 @@ void save_guest(Machine& m, VmcbWriter& vmcb) {
     vmcb.set(&Vmcb::rsp, cpu.r[rsp]);
     vmcb.set(&Vmcb::rax, cpu.r[rax]);
     vmcb.set(&Vmcb::interrupt_shadow, m.in_shadow);
-    vmcb.set(&Vmcb::virtual_interrupts, m.svm.virtual_interrupts);
+    vmcb.set(&Vmcb::virtual_interrupts, interrupts_to_save(m.svm));
     if (m.svm.lbr_virtualisation) {
         vmcb.set(&Vmcb::debugctl, m.debug.debugctl);
         vmcb.set(&Vmcb::branch_from, m.debug.last_branch_from);
@@ -205,7 +220,8 @@ void settle(Machine& m) {
     m.debug.seen = m.debug.pending = 0;
     m.resumed_at = Machine::never;
     m.shadow = Shadow::None;
-    m.drop(Machine::causes | Machine::shadowed | Machine::unfinished_rep | Machine::halted | Machine::exiting);
+    m.drop(Machine::causes | Machine::shadowed | Machine::unfinished_rep | Machine::halted | Machine::exiting |
+           Machine::virtual_line);
     m.step_settled = true;
 }
 
@@ -213,6 +229,7 @@ bool resume_host(Machine& m) {
     Svm& state = m.svm;
     load_host(m);
     settle(m);
+    state.nested_paging.reset();
     m.registers_changed();
     const bool owned = state.owned;
     state.gif = state.in_guest = state.owned = false;
@@ -246,7 +263,7 @@ bool enter_guest(Machine& m, std::uint64_t physical, std::uint64_t host_rip) {
         return resume_host(m);
     }
     const bool virtual8086 = v.rflags & rflags::vm && v.cr0 & cr0::pe && !(v.efer & efer::lme && v.cr0 & cr0::pg);
-    if (virtual8086 || v.virtual_interrupts & svm::vintr::irq) return m.unimplemented();
+    if (virtual8086) return m.unimplemented();
     settle(m);
     load_controls(m, v);
     load_guest(m, v);
