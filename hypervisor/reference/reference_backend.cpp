@@ -1,5 +1,9 @@
 #include "hypervisor/reference/reference_backend.hpp"
 
+#include <array>
+#include <optional>
+#include <utility>
+
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/engine/staged_machine.hpp"
 #include "hypervisor/guest/stage/memory.hpp"
@@ -12,26 +16,61 @@ using guest::Outcome;
 
 class ReferenceBackend final : public guest::Backend {
 public:
-    ReferenceBackend() {
+    explicit ReferenceBackend(bool moves) : moves_(moves) {
         // The guest's CPUID is the engine's: nothing here changes it.
         const auto engine = engine::make_engine_backend();
         features_ = engine->features();
-        subject_ = {"reference", "1", "", "", engine->subject().cpu};
+        subject_ = {moves ? "reference+moving" : "reference", "1", "", "", engine->subject().cpu};
     }
 
     const guest::Subject& subject() const override { return subject_; }
     const guest::Features& features() const override { return features_; }
     void run(const guest::Image& image, guest::Tape& tape) override;
     tl::expected<void, guest::Unavailable> refresh() override {
-        machines_.forget();
+        for (auto& machines : machines_) machines.forget();
         return {};
     }
 
 private:
+    engine::Machine& prepare(const guest::Image& image);
+    engine::Machine& run_moving(engine::Machine& first, const guest::Image& image, guest::Tape& tape);
+
+    const bool moves_;
     guest::Subject subject_;
     guest::Features features_;
-    engine::StagedMachines machines_;
+    std::array<engine::StagedMachines, 2> machines_;  ///< a guest that moves goes to and fro
+    SavedVm saved_;
 };
+
+/// A machine with everything that the guest is to find.
+engine::Machine& ReferenceBackend::prepare(const guest::Image& image) {
+    engine::Machine& machine = machines_[0].restore(*image.stage, image.stage->entry);
+    engine::lay(image, machine);
+    machine.cpu.r[engine::rcx] = image.params.gpr[engine::rcx];
+    machine.cpu.r[engine::rdx] = image.params.gpr[engine::rdx];
+    machine.cpu.efer |= engine::efer::svme;
+    // This host executes nothing; under the guest's own page tables no world switch empties the TLB.
+    machine.cpu.cr3 = guest::layout::page_tables;
+    machine.debug.address = image.params.dr;
+    machine.registers_changed();
+    return machine;
+}
+
+/// Returns the machine on which the run has ended.
+engine::Machine& ReferenceBackend::run_moving(engine::Machine& first, const guest::Image& image, guest::Tape& tape) {
+    engine::Machine* machine = &first;
+    std::uint64_t steps = image.step_limit;
+    std::optional<Vm> vm(std::in_place, first, image, tape);
+    for (std::size_t moves = 0;; ++moves) {
+        if (const auto outcome = vm->run_to_exit(steps)) {
+            tape.outcome = *outcome;
+            return *machine;
+        }
+        vm->save(saved_);
+        machine = &machines_[(moves + 1) % machines_.size()].restore(*image.stage, image.stage->entry);
+        vm.emplace(*machine, image, tape, saved_);
+    }
+}
 
 void ReferenceBackend::run(const guest::Image& image, guest::Tape& tape) {
     tape.features = features_;
@@ -40,17 +79,10 @@ void ReferenceBackend::run(const guest::Image& image, guest::Tape& tape) {
         return;
     }
     tape.unsuitable = {};
-    engine::Machine& machine = machines_.restore(*image.stage, image.stage->entry);
-    engine::lay(image, machine);
-    machine.cpu.r[engine::rcx] = image.params.gpr[engine::rcx];
-    machine.cpu.r[engine::rdx] = image.params.gpr[engine::rdx];
-    machine.cpu.efer |= engine::efer::svme;
-    machine.debug.address = image.params.dr;
-    machine.registers_changed();
-
+    engine::Machine& start = prepare(image);
     tape.stop_rip = 0;
-    Vm vm(machine, image, tape);
-    tape.outcome = vm.run(image.step_limit);
+    if (!moves_) tape.outcome = Vm(start, image, tape).run(image.step_limit);
+    engine::Machine& machine = moves_ ? run_moving(start, image, tape) : start;
     const std::uint32_t exits = tape.exit_count;
     guest::parse_tape(machine.memory.bytes(), image.mode, tape);
     tape.exit_count = exits;
@@ -64,6 +96,7 @@ void ReferenceBackend::run(const guest::Image& image, guest::Tape& tape) {
 
 }  // namespace
 
-std::unique_ptr<guest::Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+std::unique_ptr<guest::Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(false); }
+std::unique_ptr<guest::Backend> make_moving_reference_backend() { return std::make_unique<ReferenceBackend>(true); }
 
 }  // namespace faultline::reference

@@ -9,4 +9,7 @@ namespace faultline::reference {
 
 std::unique_ptr<guest::Backend> make_reference_backend();
 
+/// The same, but that the guest is saved after every exit and goes on in another machine: "reference+moving".
+std::unique_ptr<guest::Backend> make_moving_reference_backend();
+
 }  // namespace faultline::reference

@@ -56,7 +56,7 @@ Vm::Next Vm::reflect(unsigned vector) {
 /// #TS: its error code is nowhere to be read (AMD APM vol 2, "#TS—Invalid-TSS Exception" in "Exception Intercepts"),
 /// so the guest meets it once more without the intercept, which its handler's stub ends.
 Vm::Next Vm::try_again_without(unsigned vector) {
-    svm::Intercepts without = wanted_;
+    svm::Intercepts without = oversight_.wanted;
     without.set(svm::Intercept::Exception + vector, false);
     set_intercepts(without);
     set(&Vmcb::event_injection, vmcb().exit_int_info & info::valid ? vmcb().exit_int_info : 0);

@@ -27,24 +27,30 @@ std::string ForcedExceptions::warning() const {
                        fmt::join(vectors, ", "));
 }
 
+namespace {
+
+Intercepts words_at(const std::uint8_t* vmcb) {
+    Intercepts all;
+    std::memcpy(all.words.data(), vmcb, sizeof all.words);
+    return all;
+}
+
+}  // namespace
+
 Vm::Vm(engine::Machine& machine, const Image& image, Tape& tape)
     : machine_(machine),
       image_(image),
       tape_(tape),
-      forced_(static_cast<std::uint32_t>(image.params.forced_exceptions)),
-      stage_([&] {
-          Intercepts own;
-          std::memcpy(own.words.data(), image.stage->memory.data() + layout::vmcb, sizeof own.words);
-          return own;
-      }()),
-      wanted_(svm::intercepts_of(vmcb())) {
-    wanted_.words[2] |= forced_.mask();
+      oversight_{.forced = ForcedExceptions(static_cast<std::uint32_t>(image.params.forced_exceptions)),
+                 .stage = words_at(image.stage->memory.data() + layout::vmcb),
+                 .wanted = svm::intercepts_of(vmcb())} {
+    oversight_.wanted.words[2] |= oversight_.forced.mask();
     // VMRUN refuses V_NMI_ENABLE without it. AMD APM vol 2, "Canonicalization and Consistency Checks".
-    stage_.set(Intercept::Nmi, wanted_.has(Intercept::Nmi));
-    set_intercepts(wanted_);
+    oversight_.stage.set(Intercept::Nmi, oversight_.wanted.has(Intercept::Nmi));
+    set_intercepts(oversight_.wanted);
     engine::load_guest_rest(machine_, layout::vmcb);
     tape_.exit_count = 0;
-    tape_.detail = forced_.warning();
+    tape_.detail = oversight_.forced.warning();
 }
 
 const Vmcb& Vm::vmcb() const { return *reinterpret_cast<const Vmcb*>(machine_.memory.bytes().data() + layout::vmcb); }
@@ -60,6 +66,11 @@ std::uint64_t Vm::word_at(std::uint64_t address) const {
 }
 
 Outcome Vm::run(std::uint64_t steps) {
+    for (;;)
+        if (const auto outcome = run_to_exit(steps)) return *outcome;
+}
+
+std::optional<Outcome> Vm::run_to_exit(std::uint64_t& steps) {
     while (steps > 0) {
         if (!machine_.svm.in_guest) machine_.enter_guest(layout::vmcb);
         const engine::Exit exit = machine_.run(steps);
@@ -67,7 +78,7 @@ Outcome Vm::run(std::uint64_t steps) {
         switch (exit) {
             case engine::Exit::VmExit:
                 if (answer() == Next::Over) return outcome_;
-                break;
+                return std::nullopt;
             case engine::Exit::Hlt: wake(); break;
             case engine::Exit::Halted: over(Outcome::Halted); return outcome_;
             case engine::Exit::Shutdown: over(Outcome::Shutdown); return outcome_;
@@ -140,15 +151,15 @@ Vm::Next Vm::answer() {
         return over(Outcome::Stopped);
     const auto vector = static_cast<unsigned>(code - svm::exit_code::of(Intercept::Exception));
     if (vector < 32) return answer_exception(vector);
-    if (code >= 32 * svm::intercept_words || !wanted_.has(static_cast<Intercept>(code))) return unexpected();
+    if (code >= 32 * svm::intercept_words || !oversight_.wanted.has(static_cast<Intercept>(code))) return unexpected();
     // Nothing to resume: the saved state is undefined. AMD APM vol 2, "Shutdown Intercept".
     if (code == svm::exit_code::of(Intercept::Shutdown)) return over(Outcome::Stopped);
     return answer_instruction();
 }
 
 Vm::Next Vm::answer_exception(unsigned vector) {
-    if (forced_.has(vector)) return reflect(vector);
-    if (!wanted_.has(Intercept::Exception + vector)) return unexpected();
+    if (oversight_.forced.has(vector)) return reflect(vector);
+    if (!oversight_.wanted.has(Intercept::Exception + vector)) return unexpected();
     if (image_.params.stop_at_exceptions && vmcb().rip != image_.end_address()) return over(Outcome::Stopped);
     return reflect(vector);
 }
@@ -180,7 +191,7 @@ Vm::Next Vm::answer_stage_port(std::uint16_t port) {
 
 /// A stub runs under the stage's own intercepts. They nest: a #DB may come inside one.
 void Vm::enter_stub() {
-    if (stubs_++ == 0) set_intercepts(stage_);
+    if (oversight_.stubs++ == 0) set_intercepts(oversight_.stage);
     set(&Vmcb::rip, vmcb().exit_info_2);  // behind the OUT
     set(&Vmcb::interrupt_shadow, 0);
 }
@@ -189,7 +200,7 @@ void Vm::enter_stub() {
 bool Vm::return_from_stub() {
     const std::uint64_t frame = vmcb().rsp;
     if (frame > layout::ram_size - 5 * sizeof(std::uint64_t)) return false;
-    if (stubs_ > 0 && --stubs_ == 0) set_intercepts(wanted_);
+    if (oversight_.stubs > 0 && --oversight_.stubs == 0) set_intercepts(oversight_.wanted);
     const auto segment = [&](std::uint64_t selector) {
         return svm::vmcb_segment(segment_of(image_.stage->mode, static_cast<std::uint16_t>(selector)));
     };

@@ -2,9 +2,12 @@
 // for. Small and straight on purpose: what it gets wrong is our own fault, and rules of kind POLICY judge it.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "hypervisor/engine/svm/vmcb_memory.hpp"
 #include "hypervisor/guest/image.hpp"
@@ -20,7 +23,7 @@ public:
     /// Takes the vectors whose exits can be answered. 2 and 9 have no defined effect as intercepts (AMD APM vol 2,
     /// "NMI Interception" and "Coprocessor-Segment-Overrun Exception"), 18 is the host's own, 28 comes by injection
     /// only, and the rest are reserved.
-    explicit ForcedExceptions(std::uint32_t asked) : taken_(asked & takes), refused_(asked & ~takes) {}
+    explicit ForcedExceptions(std::uint32_t asked = 0) : taken_(asked & takes), refused_(asked & ~takes) {}
     std::uint32_t mask() const { return taken_; }
     bool has(unsigned vector) const { return vector < 32 && taken_ >> vector & 1; }
     /// One line about the vectors that were refused; empty when none was.
@@ -31,14 +34,44 @@ private:
     std::uint32_t taken_, refused_;
 };
 
+/// What a hypervisor knows about its guest besides the VMCB.
+struct Oversight {
+    ForcedExceptions forced;
+    guest::svm::Intercepts stage;   ///< what the stage's stubs run under
+    guest::svm::Intercepts wanted;  ///< what the program runs under
+    unsigned stubs = 0;             ///< stubs of the stage that have begun and not returned
+};
+
+/// A guest between two entries, enough for another machine to go on with it: memory, the VMCB in it; the registers that
+/// #VMEXIT leaves in the processor; what waits outside of it. Nothing of what a processor hides.
+struct SavedVm {
+    std::vector<std::uint8_t> memory;
+    engine::Cpu cpu;
+    std::array<std::uint64_t, 4> dr{};
+    std::uint64_t debugctl = 0;
+    std::array<std::uint64_t, 4> branches{};  ///< last branch from and to, last interrupt from and to
+    std::uint64_t clock = 0;                  ///< the time stamp counter goes on
+    bool interrupt_pending = false, nmi_pending = false, nmi_blocked = false;
+    std::uint8_t interrupt_vector = 0;
+    Oversight oversight;
+};
+
 class Vm {
 public:
     /// `machine` holds the image already: the VMCB at layout::vmcb, parameters, program.
     Vm(engine::Machine& machine, const guest::Image& image, guest::Tape& tape);
 
-    /// Runs the guest for at most `steps` boundaries of the machine and writes the tape's exits, and its stop_rip where
-    /// the guest does not reach the stage's end by itself.
+    /// The guest of another Vm, saved while its tape was as `tape` is, goes on on `machine`, which is as restored.
+    Vm(engine::Machine& machine, const guest::Image& image, guest::Tape& tape, const SavedVm& saved);
+
+    /// Runs the guest up to the answer to its next exit, which appears on the tape; takes what that took in boundaries
+    /// of the machine off `steps`. The outcome, where that ends the run; with the tape's stop_rip, where the guest does
+    /// not reach the stage's end by itself.
+    std::optional<guest::Outcome> run_to_exit(std::uint64_t& steps);
     guest::Outcome run(std::uint64_t steps);
+
+    /// Between two exits, and before the first. `to` lends its memory.
+    void save(SavedVm& to);
 
 private:
     enum class Next : std::uint8_t { Resume, Over };
@@ -66,10 +99,7 @@ private:
     engine::Machine& machine_;
     const guest::Image& image_;
     guest::Tape& tape_;
-    const ForcedExceptions forced_;
-    guest::svm::Intercepts stage_;   ///< what the stage's stubs run under
-    guest::svm::Intercepts wanted_;  ///< what the program runs under
-    unsigned stubs_ = 0;                  ///< stubs of the stage that have begun and not returned
+    Oversight oversight_;
     guest::Outcome outcome_ = guest::Outcome::Hang;
 };
 
