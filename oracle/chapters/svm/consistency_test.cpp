@@ -24,7 +24,7 @@ public:
         p.s_cet_reserved = chance(80) ? ~3ull : 0;
         p.cr4_absent = of(0, 1 << 12, 1 << 22), p.efer_absent = of(0, 1 << 15, 1 << 20);
         p.nrips = chance(80), p.decode_assists = chance(80), p.v_nmi = chance(70), p.v_gif = chance(70),
-        p.nested_paging = chance(80);
+        p.nested_paging = chance(80), p.idle_hlt = chance(80);
         s.kind = below(kind::last + 1);
         if (s.kind == kind::enter)
             enter(p, s);
@@ -127,10 +127,10 @@ private:
 
     void instruction(S& s) {
         static constexpr std::uint64_t numbers[] = {
-            0,    3,    4,    0x10, 0x10, 0x10, 0x12, 0x13, 0x18, 0x20, 0x27, 0x30, 0x36, 0x37, 0x3F, 0x66,
-            0x69, 0x6A, 0x6D, 0x6E, 0x6F, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x75, 0x76, 0x77, 0x77, 0x78,
-            0x79, 0x79, 0x7A, 0x7B, 0x7B, 0x7B, 0x7B, 0x7B, 0x7C, 0x7C, 0x7C, 0x80, 0x81, 0x82, 0x83, 0x84,
-            0x85, 0x86, 0x87, 0x88, 0x88, 0x89, 0x8A, 0x8B, 0x8D, 0x8E, 0xA0, 0xA2, 0xA4};
+            0,    3,    4,    0x10, 0x10, 0x10, 0x12, 0x13, 0x18, 0x20, 0x27, 0x30, 0x36, 0x37, 0x3F, 0x66, 0x69,
+            0x6A, 0x6D, 0x6E, 0x6F, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x75, 0x76, 0x77, 0x77, 0x78, 0x79, 0x79,
+            0x7A, 0x7B, 0x7B, 0x7B, 0x7B, 0x7B, 0x7C, 0x7C, 0x7C, 0x80, 0x81, 0x82, 0x83, 0x84, 0x7D, 0x7D, 0x85,
+            0x86, 0x87, 0x8B, 0x8B, 0x78, 0x88, 0x88, 0x89, 0x8A, 0x8B, 0x8D, 0x8E, 0xA0, 0xA2, 0xA4};
         do {
             s = {};
             s.kind = kind::instruction;
@@ -140,6 +140,7 @@ private:
             if (s.intercept == 0) s.form = of(form::mov, form::smsw);
             if (s.intercept == 0x10)
                 s.form = of(form::mov, form::mov, form::lmsw, form::clts), s.intercepted = chance(40);
+            if (s.intercept == 0x7D) s.form = of(form::call, form::jump, form::iret);
             s.cr0_changes = of(0, 2, 8, 10, 1, 1ull << 30, 1 << 16 | 2);
             for (auto n = below(3); n > 0; --n) s.raises |= 1ull << below(7);
             s.gpr = below(16), s.vector = of(3, 0x80, 0xFF);
@@ -147,6 +148,7 @@ private:
             s.string = s.intercept == 0x7B && chance(60), s.rep = s.string && chance(50),
             s.count_zero = s.rep && chance(40);
             s.address_size = of(2, 4, 8), s.segment = below(6);
+            if (s.intercept == 0x7D) s.number = of(0x28, 0x80);
             if (s.intercept == 0x7C)
                 s.number = of(0, 0x1D9, 0x1FFF, 0x2000, 0xBFFFFFFF, 0xC0000000, 0xC0001FFF, 0xC0002000, 0xC000FFFF,
                               0xC0010000, 0xC0011FFF, 0xC0012000);
@@ -252,7 +254,10 @@ private:
                 } else {
                     r.exits = true;
                     r.code = s.kind == kind::enter          ? ~0ull
-                             : s.kind == kind::instruction  ? (s.intercepted ? s.intercept : 0x65)
+                             : s.kind == kind::instruction  ? (s.intercepted         ? s.intercept
+                                                               : s.intercept == 0x78 ? 0xA6
+                                                               : s.intercept == 0x8B ? 0x8C
+                                                                                     : 0x65)
                              : s.kind == kind::nested       ? 0x400
                              : s.source == source::shutdown ? 0x7F
                                                             : 0x40 + s.vector;
@@ -263,11 +268,12 @@ private:
                 }
                 break;
             case 1:
-                r.code = of(0x10, 0x65, 0x7F, 0x41, 0x4D, 0x48, s.intercept, 0x40 + s.vector, ~0ull, r.code ^ 1);
+                r.code = of(0x10, 0x65, 0x7F, 0x8B, 0x8C, 0x78, 0xA6, 0x41, 0x4D, 0x48, s.intercept, 0x40 + s.vector,
+                            ~0ull, r.code ^ 1);
                 break;
             case 2: r.info1 ^= 1ull << below(64); break;
             case 3: r.info1 = of(0, s.gpr, s.gpr | 1ull << 63, s.vector, s.address, s.error); break;
-            case 4: r.info2 = of(0, s.next_rip, s.address, s.rip); break;
+            case 4: r.info2 = of(0, 1ull << 36, 1ull << 38, 1ull << 44, s.next_rip, s.address, s.rip); break;
             case 5: r.int_info ^= 1ull << (chance(50) ? below(12) : of(31, 32, 33, 35, 63)); break;
             case 6: r.next_rip = of(0, s.next_rip, s.rip); break;
             case 7: r.rip = of(s.rip, s.next_rip, s.incoming_rip); break;
@@ -292,6 +298,9 @@ private:
             r.info1 = s.number << 16 | s.width << 4 | (s.write ? 0 : 1);
             if (s.string) r.info1 |= 4 | (s.rep ? 8 : 0) | s.address_size << 6 | (s.write ? s.segment << 10 : 0);
             r.info2 = s.next_rip;
+        } else if (s.intercept == 0x7D) {
+            r.info1 = s.number, r.next_rip = 0;
+            r.info2 = s.form == form::iret ? 1ull << 36 : s.form == form::jump ? 1ull << 38 : 0;
         } else if (s.intercept == 0x7C) {
             r.info1 = s.write;
         } else if (s.intercept < 0x20) {

@@ -171,6 +171,7 @@ private:
         {0x78, 0x7A, raises::exceptions},  // HLT, INVLPG, INVLPGA
         {0x7B, 0x7B, raises::privilege},   // I/O
         {0x7C, 0x7C, raises::privilege},   // MSRs
+        {0x7D, 0x7D, raises::exceptions},  // task switches
         {0x80, 0x80, raises::exceptions},  // VMRUN
         {0x81, 0x81, 0},                   // VMMCALL
         {0x82, 0x87, raises::exceptions},  // VMLOAD … SKINIT, RDTSCP
@@ -196,7 +197,10 @@ private:
         const Bool selective =
             is(0x10) && stim_.selective &&
             (stim_.form == form::lmsw || (stim_.form == form::mov && (stim_.cr0_changes & ~0xAull) != 0));
-        Bool here = stim_.intercepted || selective;
+        // "IDLE HLT": the other intercept takes priority; "MWAIT": the conditional one does.
+        const Bool idle = is(0x78) && pre_.idle_hlt && stim_.selective && !stim_.filtered;
+        const Bool waits = is(0x8B) && stim_.selective && stim_.filtered;
+        Bool here = stim_.intercepted || selective || idle || waits;
         const Bits ports = flag(stim_.width == 1, 1) | flag(stim_.width == 2, 3) | flag(stim_.width == 4, 15);
         here = here && (!is(0x7B) || (stim_.map & ports) != 0);
         const Bits window = stim_.number & ~0x1FFFull;
@@ -217,15 +221,18 @@ private:
         Outcome o{};
         Response<D>& r = o.response;
         r.exits = true;
-        r.code = ite(stim_.intercepted, stim_.intercept, Bits(0x65));
+        const Bool waits = is(0x8B) && stim_.selective && stim_.filtered;
+        r.code = ite(waits, Bits(0x8C), ite(stim_.intercepted, stim_.intercept, ite(is(0x78), Bits(0xA6), Bits(0x65))));
         o.int_info_known = 1ull << 31;
-        r.next_rip = stim_.next_rip;
+        const Bool task = is(0x7D);
+        r.next_rip = ite(task, Bits(0), stim_.next_rip);
         o.next_rip_any = !pre_.nrips;
         as_it_stands(o);
 
         const Bool io = is(0x7B);
-        r.info2 = stim_.next_rip;
-        o.info2_known = flag(io, ~0ull);
+        r.info2 = ite(task, flag(stim_.form == form::iret, 1ull << 36) | flag(stim_.form == form::jump, 1ull << 38),
+                      stim_.next_rip);
+        o.info2_known = flag(io, ~0ull) | flag(task, 0x1050'0000'0000);
 
         const auto says = [&](const Bool& what, const Bits& info, const Bits& known) {
             r.info1 = ite(what, info, r.info1);
@@ -237,6 +244,7 @@ private:
         says(plain && is(0x00, 0x1F), flag(mov, 1ull << 63) | ite(mov, stim_.gpr, Bits(0)),
              ite(mov, Bits(~0ull), Bits(1ull << 63)));
         says(plain && is(0x20, 0x3F), stim_.gpr, ~0ull);
+        says(task, stim_.number, 0xFFFF);
         says(assisted && is(0x75), stim_.vector, ~0ull);
         says(assisted && is(0x79), stim_.address, ~0ull);
         says(is(0x7C), flag(stim_.write, 1), ~0ull);

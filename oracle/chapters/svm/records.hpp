@@ -33,10 +33,12 @@ namespace kind {
 inline constexpr std::uint64_t enter = 0, instruction = 1, exception = 2, boundary = 3, nested = 4;
 inline constexpr std::uint64_t last = nested;
 }  // namespace kind
-/// Stimulus::form: which of the instructions that check one of CR0's intercepts. `mov` for every other intercept.
+/// Stimulus::form: which of the instructions that check one of CR0's intercepts, or what switches tasks. `mov` for
+/// every other intercept.
 namespace form {
 inline constexpr std::uint64_t mov = 0, lmsw = 1, smsw = 2, clts = 3;
-inline constexpr std::uint64_t last = clts;
+inline constexpr std::uint64_t call = 4, jump = 5, iret = 6;  ///< TaskSwitch
+inline constexpr std::uint64_t last = iret;
 }  // namespace form
 /// Stimulus::source: how the event came about.
 namespace source {
@@ -74,8 +76,8 @@ struct Pre {
                              (Bits, asid_count),      // CPUID 8000_000A EBX
                              (Bits, s_cet_reserved),  // none without shadow stacks
                              (Bits, cr4_absent), (Bits, efer_absent),  // bits with a meaning, but of absent features
-                             (Bool, nrips), (Bool, decode_assists), (Bool, v_nmi), (Bool, v_gif),
-                             (Bool, nested_paging));
+                             (Bool, nrips), (Bool, decode_assists), (Bool, v_nmi), (Bool, v_gif), (Bool, nested_paging),
+                             (Bool, idle_hlt));
 };
 
 /// Stimulus::raises: what an instruction meets if nobody intercepts it, all of it at once.
@@ -132,17 +134,17 @@ struct Stimulus {
         // instruction
         (Bits, intercept),            // its guest::svm::Intercept, and so its exit code
         (Bool, intercepted),          // the VMCB asks for it; exception: the bit of `vector`, or that of shutdown
-        (Bool, selective),            // WriteCr0: the VMCB asks for Cr0Selective
-        (Bits, form),                 // CR0
+        (Bool, selective),            // … and for another: WriteCr0: Cr0Selective, Hlt: IdleHlt, Mwait: MwaitArmed
+        (Bits, form),                 // CR0, task switches
         (Bits, cr0_changes),          // WriteCr0 by MOV: bits that it would change
         (Bits, raises), (Bits, gpr),  // MOV CR, MOV DR: number of the register
-        (Bits, number),               // of the port or the MSR
+        (Bits, number),               // of the port or the MSR; TaskSwitch: selector of the incoming TSS
         (Bits, map),    // bit i: the IOPM's bit of that port + i; bit 0: the MSRPM's of that MSR and direction, if any
         (Bool, write),  // OUT, WRMSR
         (Bits, width), (Bool, string), (Bool, rep), (Bool, count_zero),  // I/O: bytes; REP of zero
         (Bits, address_size),                                            // I/O of strings, bytes: 2, 4, 8
         (Bits, segment),   // I/O of strings, as instructions encode it: after prefixes; DS if there is none
-        (Bool, filtered),  // PAUSE under a filter count that is not zero
+        (Bool, filtered),  // PAUSE: there is a filter count. HLT: a virtual interrupt is pending. MWAIT: it would wait
         (Bits, vector),    // INT n; exception; boundary: of the physical interrupt
         (Bits, address),   // linear: INVLPG's operand; #PF. nested: the guest-physical one
         // instruction and exception: the state that an exit would find

@@ -5,7 +5,7 @@
 //   SVM-013, EXC-026       EXITINFO where no use is indicated, the error code without EV: no rule compares them
 //   SVM-015                NMI still blocked at an IRET intercept: the VMCB does not show it
 //   SVM-019                VMMCALL that nobody intercepts is undefined: what an op raises is the exceptions chapter's
-//   SVM-028                task switch intercept and its EXITINFO
+//   SVM-028, in part       task switches by an event; bit 48 of their EXITINFO2
 //   SVM-029 to SVM-038     what #VMEXIT and VMRUN do to the host: GIF, breakpoints, TF, RF, DEBUGCTL
 //   SVM-039                clean bits
 //   SVM-046 to SVM-048     SEV-ES, bus locks

@@ -327,6 +327,20 @@ template <class D>
 typename D::Bool selected(const Stimulus<D>& stim) {
     return checks(stim, Intercept::WriteCr0) && stim.selective && !stim.intercepted;
 }
+/// HLT, where only the idle one is asked for, of a processor that has it.
+template <class D>
+typename D::Bool idle_selected(const Pre<D>& pre, const Stimulus<D>& stim) {
+    return checks(stim, Intercept::Hlt) && pre.idle_hlt && stim.selective && !stim.intercepted;
+}
+/// MWAIT that would wait, where the intercept of that is asked for.
+template <class D>
+typename D::Bool armed_selected(const Stimulus<D>& stim) {
+    return checks(stim, Intercept::Mwait) && stim.selective && stim.filtered;
+}
+template <class D>
+typename D::Bool switches_task(const Stimulus<D>& stim) {
+    return checks(stim, Intercept::TaskSwitch);
+}
 template <class D>
 typename D::Bool changes_more_than_ts_mp(const Stimulus<D>& stim) {
     return has(stim.cr0_changes, ~(cr0::ts | cr0::mp));
@@ -496,17 +510,19 @@ typename D::Bool possible_instruction(const Stimulus<D>& stim) {
     const auto only_gp =
         is(Intercept::Invd, Intercept::Wbinvd, Intercept::Vmrun, Intercept::Vmload, Intercept::Vmsave) ||
         is(Intercept::Stgi, Intercept::Clgi, Intercept::Skinit, Intercept::Tlbsync);
-    const auto form_fits = (stim.form == form::mov) || (stim.form == form::smsw && is(Intercept::ReadCr0)) ||
+    const auto task = is(Intercept::TaskSwitch);
+    const auto form_fits = (stim.form == form::mov && !task) || (between(form::call, stim.form, form::iret) && task) ||
+                           (stim.form == form::smsw && is(Intercept::ReadCr0)) ||
                            (one_of(stim.form, form::lmsw, form::clts) && is(Intercept::WriteCr0));
-    const auto known = accesses_cr(stim) || accesses_dr(stim) || accesses_tables(stim) || intercept_first(stim) || io ||
-                       msr || pause || only_gp || invalidates_by_process(stim) ||
+    const auto known = task || accesses_cr(stim) || accesses_dr(stim) || accesses_tables(stim) ||
+                       intercept_first(stim) || io || msr || pause || only_gp || invalidates_by_process(stim) ||
                        is(Intercept::Rdtsc, Intercept::Rdpmc, Intercept::Rdtscp, Intercept::Rdpru) ||
                        is(Intercept::Cpuid, Intercept::SoftwareInterrupt, Intercept::Vmmcall, Intercept::Icebp) ||
                        is(Intercept::Hlt, Intercept::Monitor, Intercept::Mwait, Intercept::Xsetbv) ||
                        is(Intercept::Invlpg, Intercept::Invlpga);
     return known && form_fits && ule(stim.raises, Bits(raises::all)) && ule(stim.vector, Bits(0xFF)) &&
            ule(stim.gpr, Bits(15)) && ule(stim.map, Bits(15)) && ule(stim.segment, Bits(5)) &&
-           ule(stim.number, Bits(0xFFFFFFFF)) && implies(io, ule(stim.number, Bits(0xFFFF))) &&
+           ule(stim.number, Bits(0xFFFFFFFF)) && implies(io || task, ule(stim.number, Bits(0xFFFF))) &&
            implies(io, one_of(stim.width, 1, 2, 4)) && implies(stim.string, one_of(stim.address_size, 2, 4, 8)) &&
            implies(stim.string, io) && implies(stim.rep, stim.string) && implies(stim.count_zero, stim.rep) &&
            implies(stim.count_zero || accesses_dr(stim), never(raises::memory)) &&

@@ -57,7 +57,7 @@ public:
         if constexpr (is<Op, ops::Pushf>) return checks(Intercept::Pushf);
         if constexpr (is<Op, ops::Popf>) return checks(Intercept::Popf);
         if constexpr (is<Op, ops::Iret>) return checks(Intercept::Iret);
-        if constexpr (is<Op, ops::Hlt>) return checks(Intercept::Hlt);
+        if constexpr (is<Op, ops::Hlt>) return checks(Intercept::Hlt) && !control_.interrupts_may_be_pending();
         if constexpr (is<Op, ops::Wbinvd>) return checks(Intercept::Wbinvd);
         if constexpr (is<Op, ops::Icebp>) return checks(Intercept::Icebp);
         if constexpr (is<Op, ops::Int>) {
@@ -205,6 +205,11 @@ Control::Control(const guest::Image& image) : image_(image) {
     std::memcpy(&vmcb_, bytes, sizeof bytes);
 }
 
+bool Control::interrupts_may_be_pending() const {
+    const bool idle = intercepts_of(vmcb_).has(Intercept::IdleHlt);
+    return idle && vmcb_.virtual_interrupts & (guest::svm::vintr::irq | guest::svm::vintr::nmi);
+}
+
 guest::svm::Intercepts Control::intercepts() const { return intercepts_of(vmcb_); }
 
 std::uint8_t Control::byte(std::uint64_t address) const {
@@ -257,8 +262,9 @@ std::optional<Stimulus<Judging>> instruction_of(const guest::Op& op, const guest
     if (!std::visit([&](const auto& one) { return Gatherer(s, state, control).look_at(one); }, op)) return std::nullopt;
     if (effect.unmodelled && !effect.raises_nothing && exceptions_matter(s)) return std::nullopt;
     s.intercepted = intercepts.has(static_cast<Intercept>(s.intercept));
-    s.selective =
-        s.intercept == guest::svm::exit_code::of(Intercept::WriteCr0) && intercepts.has(Intercept::Cr0Selective);
+    const auto both = [&](Intercept one, Intercept other) { return checks(s, one) && intercepts.has(other); };
+    s.selective = both(Intercept::WriteCr0, Intercept::Cr0Selective) || both(Intercept::Hlt, Intercept::IdleHlt) ||
+                  both(Intercept::Mwait, Intercept::MwaitArmed);
     s.raises = raises_of(effect);
     stand(s, standing);
     return s;

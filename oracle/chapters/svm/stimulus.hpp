@@ -20,6 +20,8 @@ public:
     const guest::svm::Vmcb& vmcb() const { return vmcb_; }
     /// The VMCB's own. Those that the hypervisor adds later, or takes away for its stubs, the caller has to follow.
     guest::svm::Intercepts intercepts() const;
+    /// HLT's idle intercept is asked for, and whether a virtual interrupt is pending there is not known.
+    bool interrupts_may_be_pending() const;
     /// Bit i: the IOPM's bit of `port` + i. Of a map outside the image's memory: none.
     std::uint64_t ports(std::uint16_t port) const;
     /// The MSRPM's bit of this MSR and direction; false where it has none.

@@ -10,7 +10,10 @@ struct Svm100 : RuleBase {
     static constexpr RuleInfo info =
         arch("SVM-100", "Nothing is intercepted that the VMCB does not ask for", SVM_OPERATION);
     static constexpr Aspect aspect = Aspect::Presence;
-    FAULTLINE_APPLIES { return executing(stim) && !stim.intercepted && !selected(stim); }
+    FAULTLINE_APPLIES {
+        return executing(stim) && !stim.intercepted && !selected(stim) && !idle_selected(pre, stim) &&
+               !armed_selected(stim);
+    }
     FAULTLINE_ALLOWS { return !r.exits; }
 };
 
@@ -256,6 +259,41 @@ struct Svm117 : RuleBase {
     FAULTLINE_ALLOWS { return !r.exits; }
 };
 
+// --- Instructions with another intercept
+
+struct Svm190 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-190", "The idle HLT intercept takes HLT while no virtual interrupt is pending", SVM_INSTRUCTIONS);
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return idle_selected(pre, stim) && !stim.filtered && meets_none(stim, raises::exceptions); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
+struct Svm191 : RuleBase {
+    static constexpr RuleInfo info = arch(
+        "SVM-191", "The idle HLT intercept leaves HLT alone while a virtual interrupt is pending", SVM_INSTRUCTIONS);
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return idle_selected(pre, stim) && stim.filtered; }
+    FAULTLINE_ALLOWS { return !r.exits; }
+};
+
+struct Svm192 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-192", "The conditional MWAIT intercept takes MWAIT that would have waited", SVM_INSTRUCTIONS);
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return armed_selected(stim) && meets_none(stim, raises::exceptions); }
+    FAULTLINE_ALLOWS { return r.exits; }
+};
+
+struct Svm028 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-028", "The intercept of a task switch comes after the gate and the incoming TSS have been checked",
+             APM2 "Task Switch Intercept");
+    static constexpr Aspect aspect = Aspect::Presence;
+    FAULTLINE_APPLIES { return switches_task(stim) && meets(stim, raises::exceptions); }
+    FAULTLINE_ALLOWS { return !r.exits; }
+};
+
 // --- The intercept first
 
 struct Svm014 : RuleBase {
@@ -357,6 +395,7 @@ struct Svm123 : RuleBase {
 inline constexpr auto order_rules =
     boost::hana::tuple_t<Svm100, Svm007, Svm008, Svm101, Svm102, Svm103, Svm104, Svm105, Svm003, Svm004, Svm005, Svm006,
                          Svm025, Svm107, Svm026, Svm108, Svm109, Svm110, Svm112, Svm113, Svm114, Svm115, Svm116, Svm117,
-                         Svm014, Svm016, Svm118, Svm119, Svm120, Svm121, Svm122, Svm017, Svm050, Svm123>;
+                         Svm190, Svm191, Svm192, Svm028, Svm014, Svm016, Svm118, Svm119, Svm120, Svm121, Svm122, Svm017,
+                         Svm050, Svm123>;
 
 }  // namespace faultline::oracle::svm

@@ -11,7 +11,7 @@ struct Svm001 : RuleBase {
     static constexpr RuleInfo info =
         arch("SVM-001", "The exit code is the number of the intercept", APM2 "Appendix C, SVM Intercept Exit Codes");
     static constexpr Aspect aspect = Aspect::Vector;
-    FAULTLINE_APPLIES { return asked(stim) && !accesses_dr(stim) && !accesses_cr0(stim); }
+    FAULTLINE_APPLIES { return asked(stim) && !accesses_dr(stim) && !accesses_cr0(stim) && !armed_selected(stim); }
     FAULTLINE_ALLOWS { return exits_with<D>(r, stim.intercept); }
 };
 
@@ -38,6 +38,23 @@ struct Svm131 : RuleBase {
     static constexpr Aspect aspect = Aspect::Vector;
     FAULTLINE_APPLIES { return selected(stim); }
     FAULTLINE_ALLOWS { return exits_with<D>(r, number(Intercept::Cr0Selective)); }
+};
+
+struct Svm193 : RuleBase {
+    static constexpr RuleInfo info = arch("SVM-193", "HLT by the idle intercept alone exits with its code",
+                                          APM2 "Appendix C, SVM Intercept Exit Codes");
+    static constexpr Aspect aspect = Aspect::Vector;
+    FAULTLINE_APPLIES { return idle_selected(pre, stim); }
+    FAULTLINE_ALLOWS { return exits_with<D>(r, number(Intercept::IdleHlt)); }
+};
+
+struct Svm194 : RuleBase {
+    static constexpr RuleInfo info = arch(
+        "SVM-194", "MWAIT that would have waited exits with the conditional intercept's code where both are asked for",
+        SVM_INSTRUCTIONS);
+    static constexpr Aspect aspect = Aspect::Vector;
+    FAULTLINE_APPLIES { return armed_selected(stim); }
+    FAULTLINE_ALLOWS { return exits_with<D>(r, number(Intercept::MwaitArmed)); }
 };
 
 struct Svm009 : RuleBase {
@@ -98,7 +115,7 @@ struct Svm137 : RuleBase {
     static constexpr RuleInfo info =
         arch("SVM-137", "nRIP is the next sequential instruction's, whatever the intercepted one would do", SVM_SAVED);
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return executing(stim) && pre.nrips && !checks(stim, Intercept::Icebp); }
+    FAULTLINE_APPLIES { return executing(stim) && pre.nrips && !checks(stim, Intercept::Icebp, Intercept::TaskSwitch); }
     FAULTLINE_ALLOWS { return !r.exits || r.next_rip == stim.next_rip; }
 };
 
@@ -125,7 +142,7 @@ struct Svm139 : RuleBase {
     static constexpr RuleInfo info =
         arch("SVM-139", "LMSW, SMSW and CLTS leave bit 63 of EXITINFO1 clear", APM2 "MOV CRx/DRx Intercepts");
     static constexpr Aspect aspect = Aspect::Rest;
-    FAULTLINE_APPLIES { return asked(stim) && stim.form != form::mov && pre.decode_assists; }
+    FAULTLINE_APPLIES { return asked(stim) && accesses_cr0(stim) && stim.form != form::mov && pre.decode_assists; }
     FAULTLINE_ALLOWS { return info1_is<D>(r, 1ull << 63, 0); }
 };
 
@@ -153,6 +170,46 @@ struct Svm141 : RuleBase {
 };
 
 // --- I/O
+
+struct Svm195 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-195", "nRIP of an intercepted task switch is zero", SVM_SAVED " (\"For all other intercepts\")");
+    static constexpr Aspect aspect = Aspect::Rest;
+    FAULTLINE_APPLIES { return switches_task(stim) && pre.nrips; }
+    FAULTLINE_ALLOWS { return !r.exits || r.next_rip == 0; }
+};
+
+struct Svm188 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-188", "EXITINFO1 of a task switch has the selector of the incoming TSS in bits 15:0",
+             APM2 "Task Switch Intercept");
+    static constexpr Aspect aspect = Aspect::Rest;
+    FAULTLINE_APPLIES { return switches_task(stim); }
+    FAULTLINE_ALLOWS { return info1_is<D>(r, 0xFFFF, stim.number); }
+};
+
+struct Svm189 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-189", "EXITINFO2 of a task switch says in bit 36 that IRET, in bit 38 that a far jump caused it",
+             APM2 "Task Switch Intercept");
+    static constexpr Aspect aspect = Aspect::Rest;
+    FAULTLINE_APPLIES { return switches_task(stim); }
+    FAULTLINE_ALLOWS {
+        using Bits = typename D::Bits;
+        const Bits cause =
+            ite(stim.form == form::iret, Bits(1ull << 36), ite(stim.form == form::jump, Bits(1ull << 38), Bits(0)));
+        return !r.exits || ((r.info2 ^ cause) & 0x50'0000'0000) == 0;
+    }
+};
+
+struct Svm196 : RuleBase {
+    static constexpr RuleInfo info =
+        arch("SVM-196", "EXITINFO2 of a task switch by an instruction has bit 44 clear: there is no error code",
+             APM2 "Task Switch Intercept");
+    static constexpr Aspect aspect = Aspect::Rest;
+    FAULTLINE_APPLIES { return switches_task(stim); }
+    FAULTLINE_ALLOWS { return !r.exits || !has(r.info2, 1ull << 44); }
+};
 
 struct Svm142 : RuleBase {
     static constexpr RuleInfo info = arch("SVM-142", "EXITINFO1 of an I/O intercept names the port in bits 31:16",
@@ -237,8 +294,8 @@ struct Svm150 : RuleBase {
 };
 
 inline constexpr auto report_rules =
-    boost::hana::tuple_t<Svm001, Svm002, Svm027, Svm131, Svm009, Svm132, Svm040, Svm133, Svm134, Svm135, Svm136, Svm137,
-                         Svm018, Svm138, Svm139, Svm010, Svm140, Svm141, Svm142, Svm143, Svm144, Svm145, Svm146, Svm147,
-                         Svm148, Svm149, Svm022, Svm150>;
+    boost::hana::tuple_t<Svm001, Svm002, Svm027, Svm131, Svm193, Svm194, Svm009, Svm132, Svm040, Svm133, Svm134, Svm135,
+                         Svm136, Svm137, Svm018, Svm138, Svm139, Svm010, Svm140, Svm141, Svm195, Svm188, Svm189, Svm196,
+                         Svm142, Svm143, Svm144, Svm145, Svm146, Svm147, Svm148, Svm149, Svm022, Svm150>;
 
 }  // namespace faultline::oracle::svm
