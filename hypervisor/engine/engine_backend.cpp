@@ -77,7 +77,6 @@ void EngineBackend::run(const guest::Image& image, guest::Tape& tape) {
     else
         tape.stop_rip = machine_->code_address(machine_->cpu.rip);
     if (under_monitor) guest::parse_exits(machine_->memory.bytes(), machine_->svm.in_guest, tape);
-    if (tape.outcome == Outcome::InternalError && tape.detail.empty()) tape.detail = describe_unimplemented(*machine_);
 }
 
 Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std::uint64_t steps, std::string& detail) {
@@ -105,7 +104,7 @@ Outcome EngineBackend::execute(const guest::Stage& stage, guest::Wake wake, std:
                 detail = "the monitor itself shut down";
                 return Outcome::InternalError;
             case Exit::StepLimit: return Outcome::Hang;
-            case Exit::Unimplemented: return Outcome::InternalError;
+            case Exit::Unimplemented: detail = describe_unimplemented(m); return Outcome::InternalError;
             case Exit::EntryFailure: return Outcome::EntryFailure;
             case Exit::VmExit: break;  // only from guests that an owner enters
         }

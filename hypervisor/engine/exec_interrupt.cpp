@@ -57,6 +57,9 @@ bool undefined(Machine& m, const Instruction&) { return m.raise_ud(); }
 bool hlt(Machine& m, const Instruction&) {
     if (m.cpu.cpl != 0) return m.raise_gp();
     if (m.exits_on(Intercept::Hlt)) return false;
+    // "This intercept occurs only if a virtual interrupt is not pending": "Instruction Intercepts", "IDLE HLT".
+    const bool idle = !(m.svm.virtual_interrupts & (guest::svm::vintr::irq | guest::svm::vintr::nmi));
+    if (idle && m.exits_on(Intercept::IdleHlt)) return false;
     m.pend(Machine::halted);
     m.stop(Exit::Hlt);
     return true;

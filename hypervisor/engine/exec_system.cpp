@@ -252,7 +252,9 @@ void set_pair(Machine& m, std::uint64_t value) {
 
 bool cpuid(Machine& m, const Instruction&) {
     if (m.exits_on(Intercept::Cpuid)) return false;
-    const CpuidLeaf leaf = cpuid_leaf(static_cast<std::uint32_t>(m.cpu.r[rax]));
+    const auto number = static_cast<std::uint32_t>(m.cpu.r[rax]);
+    const bool no_such_subleaf = number == 7 && static_cast<std::uint32_t>(m.cpu.r[rcx]) != 0;
+    const CpuidLeaf leaf = no_such_subleaf ? CpuidLeaf{} : cpuid_leaf(number);
     m.cpu.r[rax] = leaf.eax;
     m.cpu.r[rbx] = leaf.ebx;
     m.cpu.r[rcx] = leaf.ecx;
@@ -276,12 +278,14 @@ bool rdtscp(Machine& m, const Instruction&) {
     return true;
 }
 
-/// The counters themselves are missing. AMD APM vol 3, "RDPMC": four of them without CPUID's extension.
+/// Four counters, which nothing can start: their MSRs are missing. AMD APM vol 3, "RDPMC": four of them without CPUID's
+/// extension.
 bool rdpmc(Machine& m, const Instruction&) {
     const bool allowed = m.cpu.cpl == 0 || m.cpu.cr4 & cr4::pce;
     if (!allowed || static_cast<std::uint32_t>(m.cpu.r[rcx]) > 3) return m.raise_gp();
     if (m.exits_on(Intercept::Rdpmc)) return false;
-    return m.unimplemented();
+    set_pair(m, 0);
+    return true;
 }
 
 /// What all MSRs have in common comes before the intercept, and what is special to one after it. AMD APM vol 2, "RDMSR
@@ -308,14 +312,51 @@ bool privileged_nothing(Machine& m, const Instruction&) {
     return require_cpl0(m) && !m.exits_on(intercept);
 }
 
+/// The linear address of a memory operand.
+std::uint64_t operand_address(const Machine& m, const Instruction& i, std::uint64_t offset) {
+    return m.long64() ? offset : static_cast<std::uint32_t>(m.cpu.segment[i.segment].base + offset);
+}
+
 /// EXITINFO1 "provides the linear address after segment base addition and address size masking". AMD APM vol 2, "INVLPG
 /// and INVLPGA Intercepts".
 bool invlpg(Machine& m, const Instruction& i) {
     if (!require_cpl0(m)) return false;
-    const std::uint64_t address = linear_address(m, i);
-    const std::uint64_t linear =
-        m.long64() ? address : static_cast<std::uint32_t>(m.cpu.segment[i.segment].base + address);
-    return !m.exits_on(Intercept::Invlpg, linear);
+    return !m.exits_on(Intercept::Invlpg, operand_address(m, i, linear_address(m, i)));
+}
+
+/// The TLB is coherent: only the operands matter. AMD APM vol 3, "INVPCID"; there is no CR4.PCIDE, so that 0 is the
+/// only PCID.
+bool invpcid(Machine& m, const Instruction& i) {
+    if (!require_cpl0(m) || m.exits_on(Intercept::Invpcid)) return false;
+    constexpr std::uint64_t one_address = 0, types = 4, of_one_process = 2;
+    const std::uint64_t type = whole_register(m, i.dst), at = linear_address(m, i);
+    std::uint64_t pcid, address;
+    if (type >= types) return m.raise_gp();
+    if (!m.load(at, pcid, via(i)) || !m.load(at + sizeof pcid, address, via(i))) return false;
+    if (type < of_one_process && pcid != 0) return m.raise_gp();
+    return type != one_address || canonical(address) || m.raise_gp();
+}
+
+/// AMD APM vol 3, "MONITOR": of one byte in DS, or another segment; no hints in RDX count, no extensions in RCX are
+/// there.
+bool monitor(Machine& m, const Instruction& i) {
+    if (m.cpu.cpl != 0) return m.raise_ud();
+    if (static_cast<std::uint32_t>(m.cpu.r[rcx]) != 0) return m.raise_gp();
+    const std::uint64_t offset = with_base(m, i, index_register(m, i, rax));
+    std::uint8_t byte;
+    if (!m.load(offset, byte, via(i)) || m.exits_on(Intercept::Monitor)) return false;
+    m.monitor(m.mmu.translate(operand_address(m, i, offset), Access::Read, false).physical);
+    return true;
+}
+
+/// AMD APM vol 3, "MWAIT". A wait may end for reasons of the processor's own, and this one's ends at once. Its
+/// intercepts: "The conditional intercept is checked first" ("Instruction Intercepts").
+bool mwait(Machine& m, const Instruction&) {
+    if (m.cpu.cpl != 0) return m.raise_ud();
+    if (static_cast<std::uint32_t>(m.cpu.r[rcx]) != 0) return m.raise_gp();
+    if ((m.is_monitoring() && m.exits_on(Intercept::MwaitArmed)) || m.exits_on(Intercept::Mwait)) return false;
+    m.monitor(Machine::never);
+    return true;
 }
 
 /// Outside SMM, which this machine does not have, undefined; the intercept comes first.
@@ -351,8 +392,8 @@ std::span<const Entry> system_family() {
         {ZYDIS_MNEMONIC_SYSEXIT, any_form(absent)},
         {ZYDIS_MNEMONIC_CLAC, any_form(absent)},
         {ZYDIS_MNEMONIC_STAC, any_form(absent)},
-        {ZYDIS_MNEMONIC_MONITOR, any_form(absent)},
-        {ZYDIS_MNEMONIC_MWAIT, any_form(absent)},
+        {ZYDIS_MNEMONIC_MONITOR, any_form(monitor)},
+        {ZYDIS_MNEMONIC_MWAIT, any_form(mwait)},
         {ZYDIS_MNEMONIC_XGETBV, any_form(absent)},
         {ZYDIS_MNEMONIC_XSETBV, any_form(absent)},
         {ZYDIS_MNEMONIC_MONITORX, any_form(absent)},
@@ -360,7 +401,7 @@ std::span<const Entry> system_family() {
         {ZYDIS_MNEMONIC_RDPRU, any_form(absent)},
         {ZYDIS_MNEMONIC_INVLPGB, any_form(absent)},
         {ZYDIS_MNEMONIC_TLBSYNC, any_form(absent)},
-        {ZYDIS_MNEMONIC_INVPCID, any_form(absent)},
+        {ZYDIS_MNEMONIC_INVPCID, any_form(invpcid)},
         {ZYDIS_MNEMONIC_MCOMMIT, any_form(absent)},
         {ZYDIS_MNEMONIC_VMCALL, any_form(absent)},
         {ZYDIS_MNEMONIC_VMLAUNCH, any_form(absent)},

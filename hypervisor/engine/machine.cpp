@@ -26,6 +26,7 @@ void Machine::reset() {
     resumed_at = never;
     quirk_state = {};
     svm = {};
+    monitored_ = never;
 }
 
 void Machine::registers_changed() {
@@ -401,10 +402,17 @@ bool Machine::system_write_slow(std::uint64_t linear, const void* from, std::siz
     return true;
 }
 
+/// Memory that is not there cannot be watched.
+void Machine::monitor(std::uint64_t physical) {
+    monitored_ = physical < Memory::size ? physical & ~(Memory::line_size - 1) : never;
+    if (is_monitoring()) memory.watch(monitored_, Memory::line_size);
+}
+
 /// Bytes that somebody keeps something derived from have changed.
 void Machine::watched_write(std::uint64_t physical, std::size_t length) {
     const std::size_t here = std::min<std::size_t>(length, Memory::page_size - physical % Memory::page_size);
     code.invalidate(physical, here);
+    if (monitored_ < physical + here && physical < monitored_ + Memory::line_size) monitored_ = never;
     if (mmu.holds_tables(physical) || mmu.holds_tables(physical + here - 1)) {
         mmu.flush();
         fetch_page_ = no_page;

@@ -144,6 +144,11 @@ struct Machine {
     std::uint64_t resumed_at = never;  ///< `clock` of the last instruction that began with RF = 1
     std::uint8_t interrupt_vector = 0;
 
+    /// MONITOR arms the line of this physical address, until something is written there or the world changes; `never`:
+    /// none.
+    void monitor(std::uint64_t physical);
+    bool is_monitoring() const { return monitored_ != never; }
+
     void pend(Attention reason) { attention |= reason; }
     /// Ends the run after the current instruction.
     void stop(Exit why) {
@@ -377,6 +382,7 @@ private:
     /// checked or segments matter.
     std::uint64_t checked_pages_ = 0;
     std::uint64_t steps_end_ = 0, clock_base_ = 0;
+    std::uint64_t monitored_ = never;  ///< address of a line
 };
 
 }  // namespace faultline::engine

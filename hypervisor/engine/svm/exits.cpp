@@ -8,6 +8,7 @@ namespace {
 using guest::svm::Intercept;
 namespace exit_code = guest::svm::exit_code;
 
+constexpr std::string_view encrypted_only = "write traps are for encrypted guests only";
 constexpr std::string_view undefined_register = "an access to that register is #UD, which comes first";
 
 std::string_view why_no_control_register(unsigned number) {
@@ -45,19 +46,14 @@ std::string_view why_no_intercept(Intercept what) {
         case Intercept::Smi:
         case Intercept::Init: return "nothing raises it";
         case Intercept::FerrFreeze: return "there are no x87 instructions";
-        case Intercept::Monitor:
-        case Intercept::Mwait:
-        case Intercept::MwaitArmed:
         case Intercept::Xsetbv:
         case Intercept::Rdpru:
         case Intercept::Invlpgb:
         case Intercept::IllegalInvlpgb:
-        case Intercept::Invpcid:
         case Intercept::Mcommit:
         case Intercept::Tlbsync: return "the instruction is not there, and #UD";
-        case Intercept::EferWriteTrap: return "there are no write traps";
+        case Intercept::EferWriteTrap: return encrypted_only;
         case Intercept::BusLock: return "there is no bus lock threshold";
-        case Intercept::IdleHlt: return "there is no idle HLT intercept";
         default: return {};
     }
 }
@@ -73,7 +69,7 @@ std::string_view why_never(std::uint64_t code) {
     if (within(Intercept::ReadDr0, 16) || within(Intercept::WriteDr0, 16))
         return number % 16 < 8 ? std::string_view{} : undefined_register;
     if (within(Intercept::Exception, 32)) return why_no_exception(number % 32);
-    if (within(Intercept::Cr0WriteTrap, 16)) return "there are no write traps";
+    if (within(Intercept::Cr0WriteTrap, 16)) return encrypted_only;
     return why_no_intercept(static_cast<Intercept>(code));
 }
 

@@ -70,6 +70,9 @@ const Case cases[] = {
     {"RDTSCP", Intercept::Rdtscp, {0x0F, 0x01, 0xF9}},
     {"ICEBP", Intercept::Icebp, {0xF1}},
     {"WBINVD", Intercept::Wbinvd, {0x0F, 0x09}},
+    {"MONITOR", Intercept::Monitor, {0x0F, 0x01, 0xC8}},
+    {"MWAIT", Intercept::Mwait, {0x0F, 0x01, 0xC9}},
+    {"INVPCID RAX, [RBX]", Intercept::Invpcid, {0x66, 0x0F, 0x38, 0x82, 0x03}},
 };
 
 SvmMachine prepared(const Case& one) {
@@ -108,6 +111,7 @@ TEST(InstructionIntercepts, AreNotTakenUnlessAskedFor) {
         everything.words[2] = 0;
         everything.set(one.intercept, false);
         if (one.intercept == Intercept::Cr0Selective) everything.set(Intercept::WriteCr0, false);
+        if (one.intercept == Intercept::Hlt) everything.set(Intercept::IdleHlt, false);
         if (one.intercept == Intercept::WriteCr0) everything.set(Intercept::Cr0Selective, false);
         for (unsigned word = 0; word < 6; ++word)
             for (unsigned bit = 0; bit < 32; ++bit) {
@@ -149,6 +153,8 @@ TEST(InstructionIntercepts, PrivilegeComesFirstExceptForTheFewThatComeBeforeEver
             case Intercept::StoreTr:
             case Intercept::Rdtsc:
             case Intercept::Rdtscp: EXPECT_EQ(first_at_cpl3(one), code_of(one.intercept)) << one.name; break;
+            case Intercept::Monitor:
+            case Intercept::Mwait: EXPECT_EQ(first_at_cpl3(one), exception(vector::ud)) << one.name; break;
             default: {
                 const bool free_for_all = std::string_view(one.name) == "SMSW EAX";
                 EXPECT_EQ(first_at_cpl3(one), free_for_all ? code_of(one.intercept) : exception(vector::gp))
@@ -156,6 +162,58 @@ TEST(InstructionIntercepts, PrivilegeComesFirstExceptForTheFewThatComeBeforeEver
             }
         }
     }
+}
+
+TEST(InstructionIntercepts, MwaitKnowsWhetherTheMonitoredLineWasWritten) {
+    const auto exit_of = [](std::initializer_list<int> bytes) {
+        SvmMachine t;
+        t.intercept(Intercept::MwaitArmed);
+        t.m.cpu.r[rbx] = place::data + 0x3F;
+        t.vmcb.rax = place::data;
+        return t.run(bytes);
+    };
+    EXPECT_EQ(exit_of({0x0F, 0x01, 0xC8, 0x0F, 0x01, 0xC9, 0xF4}), code_of(Intercept::MwaitArmed));
+    EXPECT_EQ(exit_of({0x0F, 0x01, 0xC9, 0xF4}), code_of(Intercept::Hlt)) << "no MONITOR";
+    EXPECT_EQ(exit_of({0x0F, 0x01, 0xC8, 0x88, 0x03, 0x0F, 0x01, 0xC9, 0xF4}), code_of(Intercept::Hlt)) << "a store";
+    EXPECT_EQ(exit_of({0x0F, 0x01, 0xC8, 0x88, 0x43, 0x01, 0x0F, 0x01, 0xC9, 0xF4}), code_of(Intercept::MwaitArmed))
+        << "to the next line";
+    SvmMachine t;
+    t.intercept(Intercept::MwaitArmed);
+    t.vmcb.rax = place::data;
+    t.intercept(Intercept::Cpuid);
+    EXPECT_EQ(t.run({0x0F, 0x01, 0xC8, 0x0F, 0xA2, 0x0F, 0x01, 0xC9, 0xF4}), code_of(Intercept::Cpuid));
+    t.intercept(Intercept::Cpuid, false);
+    EXPECT_EQ(t.run(), code_of(Intercept::Hlt)) << "an exit in between";
+}
+
+TEST(InstructionIntercepts, HltIsIdleWhileNoVirtualInterruptIsPending) {
+    SvmMachine t;
+    t.intercept(Intercept::Hlt, false);
+    t.intercept(Intercept::IdleHlt);
+    EXPECT_EQ(t.run({0xF4}), code_of(Intercept::IdleHlt));
+    t.vmcb.virtual_interrupts = vintr::irq;
+    t.run();
+    EXPECT_EQ(t.last_exit, Exit::Hlt) << "although IF masks it";
+}
+
+TEST(InstructionIntercepts, InvpcidRaisesWhatItsOperandsAreOnlyWhereNobodyInterceptsIt) {
+    const auto first = [](std::uint64_t type, std::uint64_t pcid, std::uint64_t address, bool intercepted) {
+        SvmMachine t;
+        t.intercept(Intercept::Invpcid, intercepted);
+        t.intercept_exception(vector::gp);
+        t.m.cpu.r[rbx] = place::data;
+        t.write(place::data, pcid);
+        t.write(place::data + 8, address);
+        t.vmcb.rax = type;
+        return t.run({0x66, 0x0F, 0x38, 0x82, 0x03, 0xF4});
+    };
+    constexpr std::uint64_t wild = 1ull << 47;
+    EXPECT_EQ(first(4, 0, 0, true), code_of(Intercept::Invpcid));
+    EXPECT_EQ(first(4, 0, 0, false), exception(vector::gp));
+    EXPECT_EQ(first(1, 1, 0, false), exception(vector::gp));
+    EXPECT_EQ(first(0, 0, wild, false), exception(vector::gp));
+    EXPECT_EQ(first(1, 0, wild, false), code_of(Intercept::Hlt));
+    EXPECT_EQ(first(2, 1, wild, false), code_of(Intercept::Hlt));
 }
 
 TEST(InstructionIntercepts, DebugRegistersAfterEveryException) {

@@ -219,6 +219,7 @@ void report_exit(Machine& m, VmcbWriter& vmcb) {
 void settle(Machine& m) {
     m.debug.seen = m.debug.pending = 0;
     m.resumed_at = Machine::never;
+    m.monitor(Machine::never);
     m.shadow = Shadow::None;
     m.drop(Machine::causes | Machine::shadowed | Machine::unfinished_rep | Machine::halted | Machine::exiting |
            Machine::virtual_line);
