@@ -11,6 +11,9 @@ namespace faultline::harness {
 
 using namespace guest;
 
+/// How the engine begins to say what it does not have. Each hypervisor has its own instruction there.
+constexpr std::string_view lacking = "the engine does not implement";
+
 Twins::Answer Twins::no(Answer answer, std::string why) {
     why_ = std::move(why);
     return answer;
@@ -24,6 +27,8 @@ Twins::Answer Twins::check(const Case& kase) {
     first_->backend->run(*image_, first_->tape);
     // Where it ends depends on the steps that its hypervisor takes.
     if (first_->tape.outcome == Outcome::Hang) return no(Answer::NotComparable, "the program runs for too long");
+    if (first_->tape.detail.starts_with(lacking))
+        return no(Answer::NotComparable, "the engine lacks an instruction of it");
     second_->backend->run(*image_, second_->tape);
     return compare();
 }

@@ -32,6 +32,7 @@ inline guest::Vmm any_vmm(Stream& random) {
     if (random.percent(60)) vmm.forced = static_cast<std::uint32_t>(random.next() & random.next());
     if (random.percent(15)) vmm.exceptions = Vmm::OnException::Stop;
     if (random.percent(15)) vmm.instructions = Vmm::OnInstruction::Stop;
+    const bool nested = random.percent(20);
     const auto fields = vmcb_fields();
     for (std::uint8_t field = 0; field < fields.size(); ++field) {
         const std::string_view name = fields[field].name;
@@ -46,6 +47,18 @@ inline guest::Vmm any_vmm(Stream& random) {
         }
         if (name == "next-rip" && random.percent(20)) vmm.vmcb.push_back({field, {OpRef{0}, 0}});
         if (name == "interrupt-shadow" && random.percent(10)) vmm.vmcb.push_back({field, {{}, 1}});
+        if (name == "virtual-interrupts" && random.percent(20)) {
+            using namespace svm::vintr;
+            std::uint64_t bits = std::uint64_t{random.below(256)} << 32 | std::uint64_t{random.below(16)} << 16;
+            for (const std::uint64_t bit : {irq, gif, nmi, nmi_mask, ignore_tpr, masking, gif_enable, nmi_enable})
+                if (random.percent(40)) bits |= bit;
+            vmm.vmcb.push_back({field, {{}, bits}});
+        }
+        if (name == "nested-control" && nested) vmm.vmcb.push_back({field, {{}, 1}});
+        if (name == "nested-cr3" && nested) vmm.vmcb.push_back({field, {{}, layout::monitor_page_tables}});
+        if (name == "virtualisation" && random.percent(10)) vmm.vmcb.push_back({field, {{}, 1}});
+        if (name == "debugctl" && random.percent(10)) vmm.vmcb.push_back({field, {{}, random.below(4)}});
+        if (random.percent(1)) vmm.vmcb.push_back({field, {{}, random.percent(50) ? random.next() : random.below(8)}});
         if (name == "cr2" && random.percent(10)) vmm.vmcb.push_back({field, {{}, random.next()}});
     }
     return vmm;

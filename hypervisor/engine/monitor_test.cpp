@@ -116,8 +116,10 @@ TEST_F(UnderMonitor, ABackendThatCannotCarryRegistersLeavesThemToTheMonitor) {
     ASSERT_EQ(machine.run(100'000), Exit::StopPort);
     EXPECT_EQ(static_cast<guest::ExitCode>(machine.cpu.r[rax] & 0xFF), guest::ExitCode::Completed);
     guest::parse_tape(machine.memory.bytes(), image.mode, tape);
-    for (std::uint64_t n = 0; n < guest::gpr_count; ++n)
-        if (n != rsp) EXPECT_EQ(tape.final.gpr[n], image.params.gpr[n]) << n;
+    for (std::uint64_t n = 0; n < guest::gpr_count; ++n) {
+        if (n == rsp) continue;
+        EXPECT_EQ(tape.final.gpr[n], image.params.gpr[n]) << n;
+    }
 }
 
 }  // namespace

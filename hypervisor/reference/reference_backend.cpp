@@ -89,8 +89,6 @@ void ReferenceBackend::run(const guest::Image& image, guest::Tape& tape) {
     if (tape.outcome == Outcome::Completed) {
         tape.stop_rip = 0;
         for (const std::size_t n : engine::carried_registers) tape.final.gpr[n] = machine.cpu.r[n];
-    } else if (tape.outcome == Outcome::InternalError && tape.detail.empty()) {
-        tape.detail = engine::describe_unimplemented(machine);
     }
 }
 

@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
+#include "hypervisor/engine/staged_machine.hpp"
 #include "hypervisor/engine/svm/svm.hpp"
+#include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/layout.hpp"
+#include "hypervisor/guest/stage/memory.hpp"
 #include "hypervisor/guest/stage/tables.hpp"
 
 namespace faultline::reference {
@@ -84,10 +88,8 @@ std::optional<Outcome> Vm::run_to_exit(std::uint64_t& steps) {
             case engine::Exit::Shutdown: over(Outcome::Shutdown); return outcome_;
             case engine::Exit::StepLimit: over(Outcome::Hang); return outcome_;
             case engine::Exit::EntryFailure: over(Outcome::EntryFailure); return outcome_;
-            case engine::Exit::StopPort:
-                tape_.detail = "the exit port is not intercepted";  // the case took that away
-                [[fallthrough]];
-            case engine::Exit::Unimplemented: over(Outcome::InternalError); return outcome_;
+            case engine::Exit::StopPort: return broken("the exit port is not intercepted");  // the case took that away
+            case engine::Exit::Unimplemented: return broken(engine::describe_unimplemented(machine_));
         }
     }
     over(Outcome::Hang);
@@ -102,14 +104,20 @@ void Vm::wake() {
 
 Vm::Next Vm::over(Outcome outcome) {
     outcome_ = outcome;
-    tape_.stop_rip = machine_.svm.in_guest ? machine_.code_address(machine_.cpu.rip) : vmcb().rip;
+    tape_.stop_rip = machine_.svm.in_guest ? machine_.code_address(machine_.cpu.rip) : linear_rip(vmcb());
     return Next::Over;
 }
 
 /// Nobody asked for this exit.
 Vm::Next Vm::unexpected() {
-    tape_.detail = fmt::format("an exit that nobody asked for: {:#x} at {:#x}", vmcb().exit_code, vmcb().rip);
-    return over(Outcome::InternalError);
+    broken(fmt::format("an exit that nobody asked for: {:#x} at {:#x}", vmcb().exit_code, vmcb().rip));
+    return Next::Over;
+}
+
+Outcome Vm::broken(std::string why) {
+    tape_.detail = std::move(why);
+    over(Outcome::InternalError);
+    return outcome_;
 }
 
 /// False: the tape is full.
@@ -201,8 +209,12 @@ bool Vm::return_from_stub() {
     const std::uint64_t frame = vmcb().rsp;
     if (frame > layout::ram_size - 5 * sizeof(std::uint64_t)) return false;
     if (oversight_.stubs > 0 && --oversight_.stubs == 0) set_intercepts(oversight_.wanted);
-    const auto segment = [&](std::uint64_t selector) {
-        return svm::vmcb_segment(segment_of(image_.stage->mode, static_cast<std::uint16_t>(selector)));
+    // A case may have begun with a selector that names nothing: then nothing is loaded.
+    const auto segment = [&](std::uint64_t word) {
+        const auto selector = static_cast<std::uint16_t>(word);
+        if (descriptor_of(image_.stage->mode, selector).kind == Descriptor::Kind::None)
+            return svm::VmcbSegment{.selector = selector};
+        return svm::vmcb_segment(segment_of(image_.stage->mode, selector));
     };
     set(&Vmcb::rip, word_at(frame));
     set(&Vmcb::cs, segment(word_at(frame + 8)));

@@ -83,6 +83,7 @@ private:
     Next try_again_without(unsigned vector);
     Next over(guest::Outcome outcome);
     Next unexpected();
+    guest::Outcome broken(std::string why);
     bool record();
     void wake();
     void enter_stub();

@@ -119,6 +119,12 @@ void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tap
     std::memcpy(&tape.final, raw + offsetof(RawTape, final), sizeof tape.final);
 }
 
+std::uint64_t linear_rip(const svm::Vmcb& vmcb) {
+    constexpr std::uint64_t lma = 1 << 10, l = 1 << 9;
+    const bool long64 = vmcb.efer & lma && vmcb.cs.attributes & l;
+    return long64 ? vmcb.rip : static_cast<std::uint32_t>(vmcb.cs.base + vmcb.rip);
+}
+
 void parse_exits(std::span<const std::uint8_t> guest_memory, bool guest_is_running, Tape& tape) {
     if (guest_memory.size() < layout::ram_size) return;
     const auto word = [&](std::uint64_t address) {
@@ -131,7 +137,11 @@ void parse_exits(std::span<const std::uint8_t> guest_memory, bool guest_is_runni
     std::memcpy(tape.exits.data(), guest_memory.data() + layout::exits + offsetof(RawExits, exits),
                 tape.exit_count * sizeof(VmExit));
     const std::uint64_t guest_rip = word(layout::vmcb + offsetof(svm::Vmcb, rip));
-    if (!guest_is_running && tape.outcome != Outcome::Completed) tape.stop_rip = guest_rip;
+    if (!guest_is_running && tape.outcome != Outcome::Completed) {
+        svm::Vmcb vmcb;
+        std::memcpy(&vmcb, guest_memory.data() + layout::vmcb, sizeof vmcb);
+        tape.stop_rip = linear_rip(vmcb);
+    }
 
     const std::uint64_t fault_rip = word(layout::exits + offsetof(RawExits, fault_rip));
     const std::uint64_t refused = word(layout::exits + offsetof(RawExits, refused)) & 0xFFFF'FFFF;

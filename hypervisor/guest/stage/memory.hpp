@@ -9,6 +9,7 @@
 #include "hypervisor/guest/image.hpp"
 #include "hypervisor/guest/layout.hpp"
 #include "hypervisor/guest/tape.hpp"
+#include "hypervisor/guest/vmcb.hpp"
 
 namespace faultline::guest {
 
@@ -22,6 +23,9 @@ void remove_patches(const Image& image, std::span<std::uint8_t> guest_memory);
 /// Takes records and final state out of guest memory. Trusts nothing there: the count is cut to
 /// tape_capacity, everything else is data for the judge. Leaves outcome, features, stop_rip and detail alone.
 void parse_tape(std::span<const std::uint8_t> guest_memory, Mode mode, Tape& tape);
+
+/// Where a VMCB's RIP is: outside 64-bit mode it is an offset in CS.
+std::uint64_t linear_rip(const svm::Vmcb& vmcb);
 
 /// World svm, after parse_tape and with the outcome known: takes the exits that the stage's monitor has recorded, what
 /// it refused or met (`detail`, unless that says something already), and where the guest stopped, which the VMCB says

@@ -316,11 +316,16 @@ return_from_stub:
     and edx, 3
     mov [VMCB_CPL], dl
 // Selector ECX and its descriptor to a segment of the VMCB. "Segment Descriptors" (vol 2); bits 55:52 and 47:40 are the
-// attributes there.
+// attributes there. What names nothing in the table is like the null selector, whose descriptor there is zero.
 .macro load_segment at
     mov [\at], cx
-    and ecx, 0xFFF8
-    mov rdx, [rcx + GDT]
+    and ecx, 0xFFFC  // TI, too
+    cmp ecx, GDT_BYTES
+    jae 8f
+    test ecx, 4
+    jz 7f
+8:  xor ecx, ecx
+7:  mov rdx, [rcx + GDT]
     mov rax, rdx
     shr rax, 40
     mov esi, eax

@@ -108,6 +108,7 @@ int main() {
     // The monitor's.
     define("RAM_SIZE", layout::ram_size);
     define("GDT", layout::gdt);
+    define("GDT_BYTES", layout::gdt_bytes);
     define("STAGE_TEXT_SIZE", layout::params - layout::text);
     define("RFLAGS_RF", rflags::rf);
     define("MONITOR_DATA", layout::monitor_data);

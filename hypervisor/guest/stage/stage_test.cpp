@@ -322,5 +322,34 @@ TEST(Identify, LeavesAboveTheHighestDoNotCount) {
     EXPECT_EQ(brand_of(memory_with(identity)), "");
 }
 
+/// What #VMEXIT comes back to must be out of the guest's reach, and meet no exception that it cannot tell of.
+TEST(Stage, TheMonitorHasPagesATableAndAHandlerOfItsOwn) {
+    const Stage& svm = *stage_of(World::Svm, Mode::Long64);
+    const auto word = [&](std::uint64_t address) {
+        std::uint64_t value;
+        std::memcpy(&value, svm.memory.data() + address, sizeof value);
+        return value;
+    };
+    for (std::uint64_t page = layout::vmcb; page < layout::ram_size; page += layout::page)
+        EXPECT_FALSE(page_access(page).present) << page << ": the guest's tables do not map it";
+    EXPECT_EQ(svm.entry, layout::monitor);
+    EXPECT_EQ(word(layout::monitor_data - 8), 0u) << "its text ends within its page";
+    EXPECT_EQ(svm.cr3, layout::monitor_page_tables);
+    const std::uint64_t large_page = word(layout::monitor_page_tables + 2 * layout::page);
+    EXPECT_EQ(large_page & ~0xFFFull, 0u) << "linear is physical";
+    EXPECT_EQ(large_page & 0x83, 0x83u);
+    EXPECT_EQ(svm.gdt_base, layout::monitor_gdt);
+    EXPECT_EQ(word(layout::monitor_gdt + layout::kernel_cs), word(layout::gdt + layout::kernel_cs));
+    EXPECT_EQ(svm.idt_base, layout::monitor_idt);
+    EXPECT_EQ(svm.idt_limit, 32 * 16 - 1);
+    for (unsigned vector = 0; vector < 32; ++vector) {
+        const std::uint64_t low = word(layout::monitor_idt + 16 * vector);
+        EXPECT_EQ(low >> 32 & 0xFF07, 0x8E00u) << "present, an interrupt gate, no IST: the TSS is the guest's";
+        const std::uint64_t handler = (low & 0xFFFF) | (low >> 48) << 16;
+        EXPECT_GT(handler, layout::monitor);
+        EXPECT_LT(handler, layout::monitor_data);
+    }
+}
+
 }  // namespace
 }  // namespace faultline::guest
