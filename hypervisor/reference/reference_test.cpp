@@ -2,6 +2,7 @@
 
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/assemble.hpp"
@@ -153,6 +154,30 @@ intercepts = ["cpuid"]
 instructions = "stop")");
     EXPECT_EQ(stopped.tape.outcome, Outcome::Stopped);
     EXPECT_EQ(stopped.tape.stop_rip, stopped.image.op_address(1));
+}
+
+TEST(Reference, AnInterceptedInterruptIsTheHypervisorsAndTheGuestGoesOn) {
+    const char* const waits = R"(world = "svm"
+ops = ["sti", "hlt", "nop"]
+[environment]
+wake = "interrupt"
+[vmm]
+intercepts = ["intr"])";
+    const char* const asks = R"(world = "svm"
+ops = ["sti", "nop", "nop"]
+[vmm]
+intercepts = ["virtual-interrupt"]
+[vmm.vmcb]
+virtual-interrupts = "0x30000F0100")";
+    for (const auto& [text, code] : {std::pair{waits, 0x60u}, {asks, 0x64u}}) {
+        const Ran ran = run(text);
+        ASSERT_EQ(ran.tape.exit_count, 1u) << ran.text();
+        EXPECT_EQ(ran.tape.exits[0].code, code);
+        EXPECT_EQ(ran.tape.exits[0].rip, ran.image.op_address(2));
+        EXPECT_EQ(ran.tape.outcome, Outcome::Completed) << ran.text();
+        EXPECT_EQ(ran.tape.count, 0u);
+        EXPECT_EQ(ran.tape.final.rflags & rflags::if_, rflags::if_);
+    }
 }
 
 TEST(Reference, StubsRunUnderNoInterceptOfTheCase) {

@@ -160,6 +160,8 @@ Vm::Next Vm::answer() {
     const auto vector = static_cast<unsigned>(code - svm::exit_code::of(Intercept::Exception));
     if (vector < 32) return answer_exception(vector);
     if (code >= 32 * svm::intercept_words || !oversight_.wanted.has(static_cast<Intercept>(code))) return unexpected();
+    if (code >= svm::exit_code::of(Intercept::Intr) && code <= svm::exit_code::of(Intercept::VirtualInterrupt))
+        return answer_interrupt(static_cast<Intercept>(code));
     // Nothing to resume: the saved state is undefined. AMD APM vol 2, "Shutdown Intercept".
     if (code == svm::exit_code::of(Intercept::Shutdown)) return over(Outcome::Stopped);
     return answer_instruction();
@@ -170,6 +172,17 @@ Vm::Next Vm::answer_exception(unsigned vector) {
     if (!oversight_.wanted.has(Intercept::Exception + vector)) return unexpected();
     if (image_.params.stop_at_exceptions && vmcb().rip != image_.end_address()) return over(Outcome::Stopped);
     return reflect(vector);
+}
+
+/// An interrupt stays pending through #VMEXIT (AMD APM vol 2, "INTR Intercept"); its hypervisor takes it, or takes back
+/// the virtual one that it had asked for, and the guest goes on.
+Vm::Next Vm::answer_interrupt(Intercept what) {
+    if (image_.params.stop_at_instructions) return over(Outcome::Stopped);
+    if (what == Intercept::Intr) machine_.drop(engine::Machine::interrupt_line);
+    if (what == Intercept::Nmi) machine_.drop(engine::Machine::nmi_line);
+    if (what == Intercept::VirtualInterrupt)
+        set(&Vmcb::virtual_interrupts, vmcb().virtual_interrupts & ~svm::vintr::irq);
+    return Next::Resume;
 }
 
 /// Skip: on at the next op. Nothing of the instruction happens.

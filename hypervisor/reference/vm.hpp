@@ -77,6 +77,7 @@ private:
     enum class Next : std::uint8_t { Resume, Over };
     Next answer();
     Next answer_exception(unsigned vector);
+    Next answer_interrupt(guest::svm::Intercept what);
     Next answer_instruction();
     Next answer_stage_port(std::uint16_t port);
     Next reflect(unsigned vector);

@@ -178,7 +178,29 @@ record:
     bt [WANTED], eax
     jnc unexpected
 
+    cmp rax, EXIT_CODE_INTR
+    jb instruction
+    cmp rax, EXIT_CODE_VIRTUAL_INTERRUPT
+    ja instruction
+
+// ---- Interrupts stay pending through #VMEXIT ("INTR Intercept") until GIF = 1 -----------------------------------------
+    cmp qword ptr [PARAMS_STOP_AT_INSTRUCTIONS], 0
+    jne stopped
+    cmp rax, EXIT_CODE_VIRTUAL_INTERRUPT
+    je 2f
+    stgi  // an NMI comes here
+    cmp rax, EXIT_CODE_INTR
+    jne 1f
+    sti
+    nop  // the interrupt, here
+    cli
+1:  clgi
+    jmp resume
+2:  and qword ptr [VMCB_VIRTUAL_INTERRUPTS], ~V_IRQ  // it was the hypervisor's own request
+    jmp resume
+
 // ---- Instructions: nothing of them happens ------------------------------------------------------------------------
+instruction:
     cmp qword ptr [PARAMS_STOP_AT_INSTRUCTIONS], 0
     jne stopped
     mov rcx, [VMCB_RIP]
@@ -383,6 +405,10 @@ over:
     out EXIT_PORT, al
 1:  hlt
     jmp 1b
+
+// ---- An interrupt that the monitor took ---------------------------------------------------------------------------
+place taken
+    iretq
 
 // ---- Exceptions of the monitor's own: there are none ----------------------------------------------------------------
 .balign STUB_STRIDE

@@ -121,6 +121,9 @@ int main() {
     define("EXIT_CODE_EXCEPTION", svm::exit_code::of(svm::Intercept::Exception));
     define("EXIT_CODE_IO", svm::exit_code::of(svm::Intercept::Io));
     define("EXIT_CODE_SHUTDOWN", svm::exit_code::of(svm::Intercept::Shutdown));
+    define("EXIT_CODE_INTR", svm::exit_code::of(svm::Intercept::Intr));
+    define("EXIT_CODE_VIRTUAL_INTERRUPT", svm::exit_code::of(svm::Intercept::VirtualInterrupt));
+    define("V_IRQ", svm::vintr::irq);
     define("EXIT_CODE_NMI", svm::exit_code::of(svm::Intercept::Nmi));
     define("EXIT_CODE_NESTED_PAGE_FAULT", svm::exit_code::nested_page_fault);
     define("EVENT_VALID", svm::event_info::valid);
@@ -138,6 +141,7 @@ int main() {
     VMCB_FIELD("EXIT_INT_INFO", exit_int_info);
     VMCB_FIELD("EVENT_INJECTION", event_injection);
     VMCB_FIELD("INTERRUPT_SHADOW", interrupt_shadow);
+    VMCB_FIELD("VIRTUAL_INTERRUPTS", virtual_interrupts);
     VMCB_FIELD("NEXT_RIP", next_rip);
     VMCB_FIELD("CS", cs);
     VMCB_FIELD("SS", ss);

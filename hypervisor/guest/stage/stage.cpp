@@ -32,6 +32,7 @@ FAULTLINE_PLACES(svm_long64)
 FAULTLINE_PLACE(svm_long64, syscall_entry)
 FAULTLINE_PLACE(monitor, text_begin)
 FAULTLINE_PLACE(monitor, entry)
+FAULTLINE_PLACE(monitor, taken)
 FAULTLINE_PLACE(monitor, stubs)
 FAULTLINE_PLACE(monitor, text_end)
 }
@@ -248,10 +249,11 @@ void put_permission_maps(Memory& memory) {
 /// too), GDT and IDT, and the vCPU's state at its entry. Not its own are TR, LDTR, FS and GS, which no #VMEXIT gives
 /// back.
 void put_monitor(Stage& stage) {
-    constexpr std::uint64_t large = 0x80, vectors = 32;
+    constexpr std::uint64_t large = 0x80;
+    constexpr unsigned nmi = 2, exceptions = 32, vectors = wake_vector + 1;
     constexpr std::uint64_t root = layout::monitor_page_tables;
     Memory& memory = stage.memory;
-    static_assert(layout::monitor_gdt == layout::monitor_idt + layout::page / 2);
+    static_assert(layout::monitor_idt + 16 * vectors <= layout::monitor_gdt);
     const std::uint8_t* text = faultline_monitor_text_begin;
     std::memcpy(memory.data() + layout::monitor, text, static_cast<std::size_t>(faultline_monitor_text_end - text));
     const auto place = [&](const std::uint8_t* name) {
@@ -262,9 +264,12 @@ void put_monitor(Stage& stage) {
     put(memory, root + 2 * layout::page, pte::table | pte::dirty | large);
     for (const std::uint16_t selector : {layout::kernel_cs, layout::kernel_ss})
         put(memory, layout::monitor_gdt + selector, gdt_entry(stage.mode, selector));
-    for (unsigned vector = 0; vector < vectors; ++vector)
-        put(memory, layout::monitor_idt + gate_size(stage.mode) * vector,
-            gate_bits(stage.mode, Gate{}, place(faultline_monitor_stubs) + stub_stride * vector));
+    for (unsigned vector = 0; vector < vectors; ++vector) {
+        const bool exception = vector < exceptions && vector != nmi;
+        const std::uint64_t target =
+            exception ? place(faultline_monitor_stubs) + stub_stride * vector : place(faultline_monitor_taken);
+        put(memory, layout::monitor_idt + gate_size(stage.mode) * vector, gate_bits(stage.mode, Gate{}, target));
+    }
     stage.entry = place(faultline_monitor_entry);
     stage.cr3 = root;
     stage.gdt_base = layout::monitor_gdt;
