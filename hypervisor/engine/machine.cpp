@@ -118,6 +118,8 @@ Machine::Boundary Machine::boundary() {
     // With GIF = 0 breakpoints are "ignored and discarded". AMD APM vol 2, "Global Interrupt Flag, STGI and CLGI
     // Instructions".
     if (!svm.gif) debug.pending &= ~guest::dr::dr6_b;
+    if (svm.gif && attention & (init_line | smi_line)) [[unlikely]]
+        return take_signal(pushed);
     // MOV SS holds back every trap, and interrupts with it; STI holds back interrupts only.
     if (debug.pending && shadow != Shadow::MovSs) {
         drop(halted | unfinished_rep | shadowed);
@@ -159,6 +161,27 @@ Machine::Boundary Machine::boundary() {
     if (cpu.rflags & rflags::rf) set_rflags(cpu.rflags & ~rflags::rf);
     if (!debug.pending) drop(causes);
     return Boundary::Execute;
+}
+
+/// INIT, then SMI: before every trap. AMD APM vol 2, "Simultaneous Interrupts"; "INIT Support", "Response to SMI".
+/// "INIT is still pending" and "SMI is still pending" after the exit; redirected, INIT is #SX and "no longer pending".
+Machine::Boundary Machine::take_signal(std::uint64_t pushed) {
+    constexpr std::uint64_t external = 1;
+    constexpr std::uint32_t by_init = 1;  // #SX's error code
+    drop(halted | unfinished_rep);
+    if (attention & init_line) {
+        if (exits_on(Intercept::Init)) return after(leave_guest(*this));
+        if (svm.vm_cr & vm_cr::r_init) {
+            drop(init_line);
+            const Fault redirected{vector::sx, by_init, 0};
+            if (exits_on(redirected)) return after(leave_guest(*this));
+            return after(deliver(redirected, Delivery::Exception, cpu.rip, pushed));
+        }
+    } else if (exits_on(Intercept::Smi, external)) {
+        return after(leave_guest(*this));
+    }
+    stop(Exit::Unimplemented);
+    return Boundary::Exit;
 }
 
 /// One instruction with everything watched.

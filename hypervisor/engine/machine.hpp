@@ -49,7 +49,7 @@ struct Fault {
 
 namespace vector {
 inline constexpr std::uint8_t de = 0, db = 1, nmi = 2, bp = 3, of = 4, br = 5, ud = 6, nm = 7, df = 8, ts = 10, np = 11,
-                              ss = 12, gp = 13, pf = 14, ac = 17;
+                              ss = 12, gp = 13, pf = 14, ac = 17, sx = 30;
 }
 
 /// The segment a memory operand is reached through, numbered as in SegmentSlot. In 64-bit mode it only decides between
@@ -90,6 +90,10 @@ struct Machine {
         interrupt_vector = number;
         pend(interrupt_line);
     }
+    /// Signals from outside, which only a guest's hypervisor, or VM_CR.R_INIT, keeps from doing what this machine
+    /// cannot: neither the state after INIT nor system management mode is there.
+    void inject_init() { pend(init_line); }
+    void inject_smi() { pend(smi_line); }
     std::uint64_t steps_taken() const { return steps_end_ - steps_left; }
 
     /// For an owner that is the hypervisor: VMRUN of the VMCB at this physical address, with the registers as they are
@@ -127,8 +131,10 @@ struct Machine {
         stopped = 128,         ///< the run is over: `exit` says why
         unfinished_rep = 256,  ///< RIP is inside a REP string instruction
         quirky = 512,          ///< always set on a machine with quirks
-        virtual_line = 2048,   ///< V_IRQ or V_NMI: what becomes of them is looked at between instructions
-        exiting = 1024,        ///< the handler that returns false has not raised a fault but found an intercept
+        init_line = 4096,
+        smi_line = 8192,
+        virtual_line = 2048,  ///< V_IRQ or V_NMI: what becomes of them is looked at between instructions
+        exiting = 1024,       ///< the handler that returns false has not raised a fault but found an intercept
     };
     std::uint32_t attention = 0;
     std::uint64_t steps_left = 0;
@@ -332,6 +338,7 @@ private:
     bool checked(std::uint64_t address) const { return is_among(checked_pages_, address); }
 
     Boundary boundary();
+    Boundary take_signal(std::uint64_t pushed);
     bool execute_closely();
     bool take_fault();
     const Instruction* fetch() {

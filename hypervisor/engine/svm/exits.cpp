@@ -32,7 +32,7 @@ std::string_view why_no_exception(unsigned vector) {
         case 21: return "there are no shadow stacks";
         case 28: return "#HV is only ever injected";
         case 29: return "there are no encrypted guests";
-        case 30: return "INIT is never redirected";
+        case 30: return "nothing that a case can say raises INIT";
         case 9:
         case 15:
         case 20:
@@ -44,7 +44,7 @@ std::string_view why_no_exception(unsigned vector) {
 std::string_view why_no_intercept(Intercept what) {
     switch (what) {
         case Intercept::Smi:
-        case Intercept::Init: return "nothing raises it";
+        case Intercept::Init: return "nothing that a case can say raises it";
         case Intercept::FerrFreeze: return "there are no x87 instructions";
         case Intercept::Xsetbv:
         case Intercept::Rdpru:

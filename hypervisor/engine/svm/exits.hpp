@@ -1,4 +1,4 @@
-// Which exit codes this machine has, for those who want all of them tried.
+// Which exit codes the guest of a case can end with on this machine, for those who want all of them tried.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace faultline::engine {
 
-/// Why no guest here exits with this code, in a few words; empty: some guest does.
+/// Why no case makes a guest exit with this code, in a few words; empty: some case does.
 std::string_view why_never(std::uint64_t exit_code);
 
 }  // namespace faultline::engine

@@ -26,7 +26,8 @@ constexpr bool reports_error_code(std::uint8_t number) {
         case vector::ss:
         case vector::gp:
         case vector::pf:
-        case vector::ac: return true;
+        case vector::ac:
+        case vector::sx: return true;
         default: return false;
     }
 }

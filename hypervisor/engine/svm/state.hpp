@@ -16,7 +16,7 @@ using guest::svm::Intercepts;
 
 /// VM_CR. AMD APM vol 2, "VM_CR MSR (C001_0114h)".
 namespace vm_cr {
-inline constexpr std::uint64_t lock = 1 << 3, svmdis = 1 << 4, defined = 0x1F;
+inline constexpr std::uint64_t r_init = 1 << 1, lock = 1 << 3, svmdis = 1 << 4, defined = 0x1F;
 }
 
 /// What VMRUN saves and #VMEXIT reloads. "Processor implementations may store … some or all host state in hidden
