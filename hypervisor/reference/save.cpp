@@ -1,4 +1,4 @@
-// A guest leaves its machine, and goes on in another.
+// A guest leaves its machine, and goes on in another. AMD APM vol 2 (24593, ~2024).
 #include <algorithm>
 #include <cstring>
 
@@ -43,6 +43,8 @@ Vm::Vm(Machine& m, const guest::Image& image, guest::Tape& tape, const SavedVm& 
     if (saved.interrupt_pending) m.inject_interrupt(saved.interrupt_vector);
     if (saved.nmi_pending) m.inject_nmi();
     m.nmi_blocked = saved.nmi_blocked;
+    // What this processor may keep of the VMCB is another guest's: "Guidelines for Clearing VMCB Clean Bits".
+    set(&guest::svm::Vmcb::clean_bits, 0);
 }
 
 }  // namespace faultline::reference

@@ -74,7 +74,11 @@ place entry
     mov [WANTED + \word], rax
 .endr
     or dword ptr [VMCB_INTERCEPTS + 12], SHUTDOWN_BIT
-
+    // Another guest had this ASID before, and other page tables: "TLB Control".
+    cmp byte ptr [VMCB_TLB_CONTROL], 0
+    jne 1f
+    mov byte ptr [VMCB_TLB_CONTROL], 1
+1:
 .irp n, 0, 1, 2, 3
     mov rax, [PARAMS_DR + 8 * \n]
     mov dr\n, rax

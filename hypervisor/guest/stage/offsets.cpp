@@ -135,6 +135,7 @@ int main() {
     define("VMCB_SEGMENT_BASE", offsetof(svm::VmcbSegment, base));
 #define VMCB_FIELD(name, field) define("VMCB_" name, layout::vmcb + offsetof(svm::Vmcb, field))
     VMCB_FIELD("INTERCEPTS", intercept_cr);
+    VMCB_FIELD("TLB_CONTROL", tlb_control);
     VMCB_FIELD("EXIT_CODE", exit_code);
     VMCB_FIELD("EXIT_INFO_1", exit_info_1);
     VMCB_FIELD("EXIT_INFO_2", exit_info_2);
