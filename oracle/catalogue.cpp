@@ -28,6 +28,16 @@ constexpr RuleInfo judge_rules[] = {
      "Intel SDM vol 2 (325383-061, Dec 2016) and AMD APM vol 3, each instruction's Operation; SDM vol 3, 64-Bit Mode "
      "Stack Frame",
      {}},
+    {"SVM-200",
+     "svm",
+     "An exit saves RFLAGS, RSP, RAX, CS and CPL as the intercepted event found them, and leaves EVENTINJ.V clear",
+     RuleVendor::Amd,
+     RuleKind::Arch,
+     "AMD APM vol 2 (24593), \"#VMEXIT\", \"Event Injection\"",
+     {}},
+    {"EXC-019", "svm", "An exception that the hypervisor gives back reaches the guest as if nobody had intercepted it",
+     RuleVendor::Amd, RuleKind::Policy,
+     "Faultline's own hypervisors: force_intercept_exceptions_mask, review of 2 September 2021", "S2"},
 };
 
 const std::vector<RuleInfo>& all() {

@@ -171,10 +171,57 @@ void count_exceptions(const exceptions::Pre<Judging>& pre, const exceptions::Sti
     count(exceptions::rule_table(), first, pre, stim, r, changes, use);
 }
 
+void count_svm(const svm::Pre<Judging>& pre, const svm::Stimulus<Judging>& stim, const svm::Response<Judging>& r,
+               RuleUse& use) {
+    using Answer = svm::Response<Judging>;
+    const auto changes = [&](auto f) {
+        const auto change = [&](auto edit) {
+            Answer changed = r;
+            edit(changed);
+            f(changed);
+        };
+        // An exit where there was none, and none where there was.
+        Answer other{};
+        if (!r.exits) {
+            other.exits = true;
+            other.rip = stim.rip, other.next_rip = stim.next_rip, other.rf = stim.rf, other.shadow = stim.shadow;
+            other.cr2 = stim.cr2, other.dr6 = stim.dr6, other.dr7 = stim.dr7;
+            other.code = stim.kind == svm::kind::enter         ? ~0ull
+                         : stim.kind == svm::kind::instruction ? stim.intercept
+                                                               : 0x40 + stim.vector;
+            if (stim.kind == svm::kind::enter) other.rip = other.next_rip = other.cr2 = other.dr6 = other.dr7 = 0;
+            if (stim.kind == svm::kind::enter) other.rf = other.shadow = false;
+        }
+        f(other);
+        if (!r.exits) return;
+        change([](Answer& c) { c.code ^= 1; });
+        if (stim.kind == svm::kind::enter) return;
+        for (unsigned bit = 0; bit < 64; ++bit) change([&](Answer& c) { c.info1 ^= 1ull << bit; });
+        change([](Answer& c) { c.info2 ^= 1; });
+        for (const unsigned bit : {0u, 8u, 9u, 10u, 11u, 31u, 32u})
+            change([&](Answer& c) { c.int_info ^= 1ull << bit; });
+        change([](Answer& c) { c.next_rip ^= 1; });
+        change([](Answer& c) { c.rip ^= 1; });
+        change([](Answer& c) { c.rf = !c.rf; });
+        change([](Answer& c) { c.shadow = !c.shadow; });
+        change([](Answer& c) { c.cr2 ^= 1; });
+        change([](Answer& c) { c.dr6 ^= 1; });
+        change([](Answer& c) { c.dr7 ^= 1; });
+    };
+    static const auto first = static_cast<std::size_t>(find_rule(svm::rule_table()[0].info.id) - catalogue().data());
+    count(svm::rule_table(), first, pre, stim, r, changes, use);
+}
+
 }  // namespace
 
 void count_use(const Case& subject_case, const Image& image, const Tape& tape, const std::vector<Step>& trail,
-               RuleUse& use) {
+               const std::vector<Question>& questions, RuleUse& use) {
+    if (!questions.empty()) {
+        const auto pre = pre_of(tape.features.svm);
+        for (const Question& q : questions)
+            count_svm(pre, q.stim,
+                      q.exited ? svm::response_of(tape.exits[q.exit], q.stim.kind) : svm::Response<Judging>{}, use);
+    }
     const Walk walk(subject_case, image, tape.features);
     Interrupted here;
     for (const Step& step : trail) {

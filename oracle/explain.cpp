@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "hypervisor/guest/tape_text.hpp"
+#include "oracle/builder.hpp"
 #include "oracle/reading.hpp"
-#include "oracle/wording.hpp"
 
 namespace faultline::oracle {
 namespace {
@@ -16,55 +16,8 @@ namespace {
 using namespace guest;
 namespace event = debug::event;
 namespace kind = debug::kind;
-constexpr std::string_view runs_to_its_end = "EXE-001", computes = "EXE-002";
 
 // --- Building the divergence ----------------------------------------------------------------------------------
-
-std::string hex(std::uint64_t value) { return fmt::format("{:X}h", value); }
-
-struct Builder {
-    const Case& subject_case;
-    Divergence d;
-    std::uint64_t cpl = 0;
-
-    explicit Builder(const Case& c) : subject_case(c) {}
-
-    std::string op_text(std::size_t op) const {
-        if (op >= subject_case.ops.size()) return "the end";
-        return fmt::format("op{} `{}`", op, to_text(subject_case.ops[op]));
-    }
-    void place(const Step& step, std::string_view rule, std::string shape) {
-        d.rule = rule;
-        d.stimulus_class = stimulus_class(step.pre, step.stim, rule);
-        d.shape = std::move(shape);
-        d.op_index = step.op;
-        cpl = step.pre.cpl;
-    }
-    /// A wrong final state that no op accounts for.
-    void place_end(const Step& step, std::string_view rule, std::string shape) {
-        place(step, rule, std::move(shape));
-        d.stimulus_class = "end";
-    }
-    /// Wrong flags have little to do with the op that shows them.
-    void place_flags(const Step& step, std::string shape) {
-        place(step, computes, std::move(shape));
-        d.stimulus_class = "flags";
-    }
-    Divergence done(std::string_view statement) {
-        d.signature = fmt::format("{}:{}/{}/{}/{}", signature_version, d.rule, d.stimulus_class,
-                                  place_of(subject_case, cpl), d.shape);
-        d.title = fmt::format("{}: {} ({}: {})", op_text(d.op_index), d.shape, d.rule, statement);
-        return std::move(d);
-    }
-    void field(std::string name, std::string allowed, std::string seen) {
-        d.fields.push_back({std::move(name), std::move(allowed), std::move(seen)});
-    }
-};
-
-std::string_view statement_of(std::string_view rule) {
-    const RuleInfo* info = find_rule(rule);
-    return info ? info->statement : std::string_view{};
-}
 
 std::string allowed_text(const Step& step) {
     debug::Outcomes right;
@@ -338,6 +291,7 @@ bool passed_over(const Failure& failure, const Image& image, const Tape& tape) {
 
 Divergence explain(const Case& subject_case, const Image& image, const Tape& tape,
                    const std::vector<Failure>& failures) {
+    if (auto about_exits = explain_exit(subject_case, tape, failures)) return std::move(*about_exits);
     Builder b(subject_case);
     Reader reader(subject_case, image, tape);
     for (const Failure& failure : failures) {
@@ -347,7 +301,12 @@ Divergence explain(const Case& subject_case, const Image& image, const Tape& tap
         else if (!hard(tape.outcome) || passed_over(failure, image, tape))
             reader.read_silence(failure);
     }
+    const auto given_back = [](const Failure& failure) {
+        return !failure.questions.empty() && failure.questions.back().reflected &&
+               failure.questions.back().record == failure.record;
+    };
     if (const Reading& best = reader.best(); best.failure) {
+        b.given_back = given_back(*best.failure);
         if (best.failure->record >= tape.count) return explain_reading(b, reader, best, nullptr);
         const Record record = as_kept(tape, best.failure->record, best.failure->trail[best.step]);
         return explain_reading(b, reader, best, &record);

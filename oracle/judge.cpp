@@ -52,7 +52,7 @@ Verdict Judge::judge(const guest::Case& subject_case, const guest::Image& image,
     }
     switch (result) {
         case Search::Result::Fits:
-            if (use) count_use(subject_case, image, tape, search.trail(), *use);
+            if (use) count_use(subject_case, image, tape, search.trail(), search.questions(), *use);
             break;
         case Search::Result::NotModelled:
             verdict.kind = VerdictKind::NotModelled;

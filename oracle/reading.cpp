@@ -63,6 +63,10 @@ Rules violated(const exceptions::Pre<Judging>& pre, const exceptions::Stimulus<J
     return violated_of(exceptions::rule_table(), pre, stim, seen);
 }
 
+Rules violated(const svm::Pre<Judging>& pre, const svm::Stimulus<Judging>& stim, const svm::Response<Judging>& seen) {
+    return violated_of(svm::rule_table(), pre, stim, seen);
+}
+
 Response nearest(const Step& step, const Response& seen) {
     debug::Outcomes right;
     debug::outcomes(step.pre, step.stim, right);
@@ -389,6 +393,7 @@ void Reader::read_record(const Failure& failure) {
     constexpr std::uint64_t other_events[] = {event::fault, event::delivered};
     for (std::size_t i = first_open(failure); i <= last; ++i) {
         const Step& step = failure.trail[i];
+        if (step.exited) continue;
         const auto& stim = step.stim;
         const Record record = as_kept(tape_, failure.record, step);
         const auto rip = walk_.linear_rip(record);
@@ -407,7 +412,7 @@ void Reader::read_record(const Failure& failure) {
         consider_delivery(failure, i, record);
     }
     // Nothing was raised where something was due, and the record belongs to a later op.
-    if (failure.misfit == Misfit::Exception) {
+    if (failure.misfit == Misfit::Exception && !failure.trail[last].exited) {
         const Record record = as_kept(tape_, failure.record, failure.trail[last]);
         consider(failure, last, uneventful(failure.trail[last]), &record);
     }

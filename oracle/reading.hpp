@@ -5,6 +5,7 @@
 
 #include "oracle/chapters/debug/chapter.hpp"
 #include "oracle/chapters/exceptions/chapter.hpp"
+#include "oracle/chapters/svm/chapter.hpp"
 #include "oracle/search.hpp"
 
 namespace faultline::oracle {
@@ -17,6 +18,8 @@ Rules violated(const Step& step, const Response& seen);
 /// The same of the exceptions chapter.
 Rules violated(const exceptions::Pre<Judging>& pre, const exceptions::Stimulus<Judging>& stim,
                const exceptions::Response<Judging>& seen);
+/// The same of chapter svm.
+Rules violated(const svm::Pre<Judging>& pre, const svm::Stimulus<Judging>& stim, const svm::Response<Judging>& seen);
 /// The right response that comes nearest; its don't-care bits agree with `seen`.
 Response nearest(const Step& step, const Response& seen);
 /// The op as if nothing had happened at it.

@@ -23,11 +23,19 @@ Search::Result Search::run(const Case& subject_case, const Image& image, const T
     tape_ = &tape;
     walk_ = &walk;
     keep_ = keep;
-    if (const char* why = walk.start(*current_)) {
+    use_hypervisor(walk.features());
+    if (const char* why = walk.start(*current_, hypervisor_ ? &*hypervisor_ : nullptr)) {
         why_ = why;
         return Result::NotModelled;
     }
     return follow();
+}
+
+void Search::use_hypervisor(const Features& features) {
+    if (walk_->image().stage->vmcb != 0)
+        hypervisor_.emplace(*case_, walk_->image(), features);
+    else
+        hypervisor_.reset();
 }
 
 std::uint32_t Search::reach(const Case& subject_case, const Image& image, const Tape& tape, const Candidate& from) {
@@ -36,6 +44,7 @@ std::uint32_t Search::reach(const Case& subject_case, const Image& image, const 
     tape_ = &tape;
     walk_ = &walk;
     keep_ = false;
+    use_hypervisor(walk.features());
     *current_ = from;
     furthest_ = from.record;
     return follow() == Result::Fits ? tape.count + 1 : furthest_;
@@ -43,7 +52,7 @@ std::uint32_t Search::reach(const Case& subject_case, const Image& image, const 
 
 const char* Search::forecast(const Case& subject_case, const Image& image, const Features& features) {
     own_tape_.features = features;
-    own_tape_.count = 0;
+    own_tape_.count = own_tape_.exit_count = 0;
     forecasting_ = true;
     const Result result = run(subject_case, image, own_tape_, false);
     forecasting_ = false;
@@ -57,6 +66,8 @@ Search::Result Search::follow() {
     pending_.clear();
     trail_.clear();
     failures_.clear();
+    questions_.clear();
+    asked_before_ = 0;
     for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = static_cast<std::uint8_t>(i + 1);
     Result result = Result::Misfits;
     for (;;) {
@@ -86,18 +97,25 @@ Search::Advance Search::take_pending() {
     pending_.pop_back();
     if (keep_) {
         trail_.resize(current_->trail);
-        if (!trail_.empty()) trail_.back().chosen = current_->chosen, trail_.back().way = current_->way;
+        if (!trail_.empty()) {
+            Step& last = trail_.back();
+            last.chosen = current_->chosen, last.way = current_->way, last.exited = current_->exited;
+        }
     }
     return Advance::On;
 }
 
-void Search::fail(Misfit misfit, std::uint32_t reached, Outcome expected) {
+void Search::fail(Misfit misfit, const Candidate& at, Outcome expected) {
     ++explained_;
     if (!keep_) return;
-    if (!failures_.empty() && failures_.front().record > reached) return;
-    if (!failures_.empty() && failures_.front().record < reached) failures_.clear();
-    if (failures_.size() < max_failures)
-        failures_.push_back({misfit, reached, expected, misfit == Misfit::Final ? trial_->state : State{}, trail_});
+    const std::uint32_t reached = at.record + at.guest.exits;
+    if (!failures_.empty() && failures_.front().progress() > reached) return;
+    if (!failures_.empty() && failures_.front().progress() < reached) failures_.clear();
+    if (failures_.size() == max_failures) return;
+    const State end = misfit == Misfit::Final ? trial_->state : State{};
+    failures_.push_back({misfit, at.record, at.guest.exits, expected, end, trail_, questions(*current_)});
+    auto& asked = failures_.back().questions;
+    asked.insert(asked.end(), questions_.begin() + static_cast<std::ptrdiff_t>(asked_before_), questions_.end());
 }
 
 namespace {
@@ -155,9 +173,20 @@ Search::Advance Search::advance() {
     if (++c.steps > max_steps || ++total_steps_ > 4 * max_steps) return not_modelled("the program runs for too long");
     if (c.wakes != Candidate::Wakes::No) return wake();
     if (c.entered_task) return begin_task();
+    asked_before_ = questions_.size();
+    if (c.guest.entering) return enter();
+    if (c.guest.injecting) return inject();
     Effect effect;
     bool at_end = false;
-    if (!effect_at(c, effect, at_end)) return not_modelled(why_);
+    const bool known = effect_at(c, effect, at_end);
+    if (hypervisor_) {
+        // The gate of a software interrupt is checked after intercepts, as a part of the delivery: AMD APM vol 2,
+        // "Instruction Intercepts", "Exception Intercepts".
+        if (effect.faults && effect.fault.cause == Cause::GateDpl) effect.faults = false;
+        Advance next = Advance::On;
+        if (intercept(effect, known, next)) return next;
+    }
+    if (!known) return not_modelled(why_);
     if (effect.kind != Kind::Ordinary || effect.access_count != 0) {
         if (walk_->reads_clobbered(c, effect))
             return not_modelled("the program reads stack bytes that an exception frame has overwritten");
@@ -187,7 +216,8 @@ Search::Advance Search::branch(const debug::Pre<Judging>& pre, debug::Stimulus<J
     if (keep_) keep_step(pre, stim, effect, {});
 
     // The usual op: it completes, nothing is open.
-    if (outcomes_.size() == 1 && outcomes_[0].response.event == event::none && effect.kind != Kind::Hlt) {
+    if (outcomes_.size() == 1 && !only_breakpoint_ && outcomes_[0].response.event == event::none &&
+        effect.kind != Kind::Hlt) {
         const auto& r = outcomes_[0].response;
         c.carried = {r.shadow, effect.kind == Kind::Rep && !effect.last_iteration, r.held};
         c.state.dr6 = r.dr6, c.state.dr7 = r.dr7;
@@ -200,7 +230,7 @@ Search::Advance Search::branch(const debug::Pre<Judging>& pre, debug::Stimulus<J
     // Completions first, so that what the tape shows next is followed first.
     for (std::size_t i = 0; i < outcomes_.size(); ++i) {
         const auto& r = outcomes_[i].response;
-        if (r.event != event::none) continue;
+        if (r.event != event::none || only_breakpoint_) continue;
         *trial_ = c;
         trial_->carried = {r.shadow, effect.kind == Kind::Rep && !effect.last_iteration, r.held};
         trial_->state.dr6 = r.dr6, trial_->state.dr7 = r.dr7;
@@ -243,7 +273,7 @@ Search::Advance Search::branch_fault(const debug::Pre<Judging>& pre, debug::Stim
         const Advance tried = try_events(effect, outcome, at_end, stuck);
         if (tried != Advance::On) return tried;
         // Each of several right exceptions may be the one that the record comes near to.
-        if (pending_.size() == matched && explained_ == stated) fail(Misfit::Exception, current_->record);
+        if (pending_.size() == matched && explained_ == stated) fail(Misfit::Exception, *current_);
         if (keep_ && &outcome != raised.end() - 1) trail_.pop_back();
     }
     return continue_with(before, explained_before, stuck);
@@ -254,7 +284,7 @@ Search::Advance Search::try_events(const Effect& effect, const exceptions::Outco
     std::uint64_t matched_event = ~0ull, matched_held = 0, matched_debugctl = 0;
     for (std::size_t i = 0; i < outcomes_.size(); ++i) {
         const auto& r = outcomes_[i].response;
-        if (r.event == event::none) continue;
+        if (r.event == event::none || (only_breakpoint_ && r.event != event::code_db)) continue;
         // What tells two matching outcomes apart is on the record, but for this.
         if (r.event == matched_event && r.held == matched_held && r.debugctl == matched_debugctl) continue;
         const Trial trial = try_event(outcomes_[i], effect, raised, at_end);
@@ -275,7 +305,7 @@ Search::Advance Search::continue_with(std::size_t before, std::uint32_t explaine
         return Advance::On;
     }
     if (stuck) return Advance::NotModelled;
-    if (explained_ == explained_before) fail(Misfit::Exception, current_->record);
+    if (explained_ == explained_before) fail(Misfit::Exception, *current_);
     return Advance::Dead;
 }
 
@@ -293,6 +323,7 @@ bool Search::keep_for_later(std::size_t chosen, std::uint8_t way) {
     pending_.back().chosen = static_cast<std::uint32_t>(chosen);
     pending_.back().way = way;
     pending_.back().trail = static_cast<std::uint32_t>(trail_.size());
+    pending_.back().exited = false;
     return true;
 }
 
@@ -306,6 +337,7 @@ void Search::keep_step(const debug::Pre<Judging>& pre, const debug::Stimulus<Jud
     else if (offset < image.code_size && op_at_[offset])
         op = static_cast<std::uint16_t>(op_at_[offset] - 1);
     trail_.push_back({pre, stim, op, current_->record, 0, 0, current_->state, effect, raised});
+    trail_.back().injected = injected_ != Injected::No;
 }
 
 Search::Advance Search::wake() {
@@ -331,7 +363,7 @@ Search::Advance Search::wake() {
         }
     }
     if (pending_.size() == before) {
-        fail(Misfit::Exception, c.record);
+        fail(Misfit::Exception, c);
         return Advance::Dead;
     }
     take_pending();

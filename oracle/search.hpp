@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "oracle/exits.hpp"
 #include "oracle/step.hpp"
 
 namespace faultline::oracle {
@@ -15,14 +17,18 @@ enum class Misfit : std::uint8_t {
     Extra,      ///< everything is done, and the tape shows one more record
     Outcome,    ///< every record fits, the outcome does not
     Final,      ///< everything fits but the final state
+    Exit,       ///< world svm: an exit must come that the tape does not show, or VMRUN does what it must not
 };
 
 struct Failure {
     Misfit misfit = Misfit::Exception;
-    std::uint32_t record = 0;
+    std::uint32_t record = 0, exits = 0;                  ///< of the tape accounted for
     guest::Outcome expected = guest::Outcome::Completed;  ///< Misfit::Outcome
     guest::State end;                                     ///< Misfit::Final: the state that was expected
     std::vector<Step> trail;
+    std::vector<Question> questions;  ///< world svm: those of the way, then those of its last step's dead ends
+
+    std::uint32_t progress() const { return record + exits; }
 };
 
 class Search {
@@ -44,6 +50,8 @@ public:
 
     const char* why_not() const { return why_; }
     const std::vector<Step>& trail() const { return trail_; }
+    /// … and what chapter svm was asked on it.
+    std::vector<Question> questions() const { return questions(*trial_); }
     const std::vector<Failure>& failures() const { return failures_; }
     /// After Fits with outcome Completed: the state at the end.
     const guest::State& end_state() const { return trial_->state; }
@@ -55,6 +63,30 @@ private:
     enum class Advance : std::uint8_t { On, Fits, Dead, NotModelled };
     enum class Trial : std::uint8_t { Matches, Ends, Differs, NotModelled };
 
+    // World svm: search_exits.cpp.
+    /// Bits and spans of a stimulus that the other chapters leave open; `held`: of DR6, lost if an exit comes.
+    struct Open {
+        std::uint64_t dr6 = 0, error = 0, prior_error = 0, address = 0, held = 0;
+        bool rf = false;
+        bool ts_let_go = false;  ///< no bit: the hypervisor has let the guest meet its #TS once more
+    };
+    struct Answered {
+        bool passes = false, exits = false;  ///< are right
+        bool shown = false;                  ///< the tape goes on with an exit that is right
+    };
+    Answered ask(const Candidate& c, svm::Stimulus<Judging>& stim, const Open& open);
+    void note(Candidate& c, const svm::Stimulus<Judging>& stim, bool exited, bool reflected = false);
+    std::vector<Question> questions(const Candidate& c) const;
+    svm::Standing standing(const Candidate& c, std::uint64_t rip) const;
+    Advance enter();
+    Advance inject();
+    bool intercept(const guest::Effect& effect, bool known, Advance& next);
+    Trial meet(const svm::Event& event, const svm::Prior& prior, const svm::Standing& standing, const Open& open,
+               bool& exited);
+    Trial meet_exits(const debug::Outcome& outcome, const guest::Effect& effect, const exceptions::Outcome& raised,
+                     const Arrival& way);
+
+    void use_hypervisor(const guest::Features& features);
     Result follow();
     Advance advance();
     Advance branch(const debug::Pre<Judging>& pre, debug::Stimulus<Judging> stim, const guest::Effect& effect,
@@ -83,7 +115,7 @@ private:
     bool effect_at(const Candidate& candidate, guest::Effect& effect, bool& at_end);
     bool outcome_left_open(const guest::Effect& effect) const;
     bool shows_more(const Expected& expected);
-    void fail(Misfit misfit, std::uint32_t reached, guest::Outcome expected = guest::Outcome::Completed);
+    void fail(Misfit misfit, const Candidate& at, guest::Outcome expected = guest::Outcome::Completed);
     Advance not_modelled(const char* why) {
         why_ = why;
         return Advance::NotModelled;
@@ -106,12 +138,19 @@ private:
     Arrivals ways_, inside_ways_;
     Candidate before_;
     std::array<std::uint8_t, guest::layout::code_limit> op_at_{};  ///< op number + 1 at each op's first byte
-    std::uint32_t total_steps_ = 0, furthest_ = 0;
-    std::uint32_t explained_ = 0;  ///< failures stated so far
-    std::uint8_t way_ = 0;         ///< the arrival that try_event tried last
+    std::uint32_t total_steps_ = 0, furthest_ = 0;                 ///< furthest: records
+    std::uint32_t explained_ = 0;                                  ///< failures stated so far
+    std::uint8_t way_ = 0;                                         ///< the arrival that try_event tried last
 
     std::vector<Step> trail_;
     std::vector<Failure> failures_;
+
+    std::optional<Hypervisor> hypervisor_;  ///< of world svm
+    svm::Outcomes answers_;
+    std::vector<Question> questions_;  ///< all, in the order in which they were asked
+    std::size_t asked_before_ = 0;     ///< … before the op in hand
+    bool only_breakpoint_ = false;     ///< the op in hand exits unless an instruction breakpoint stops it
+    enum class Injected : std::uint8_t { No, OneByte /* as by INT3, INTO */, Other } injected_ = Injected::No;
 };
 
 }  // namespace faultline::oracle

@@ -22,7 +22,8 @@ bool leaves_trap_for_handler(const debug::Response<Judging>& r) {
 
 /// Whether the tape shows another record after those that *trial_ accounts for.
 bool Search::shows_more(const Expected& e) {
-    if (trial_->record < tape_->count) return true;
+    if (trial_->record < tape_->count)
+        return forecasting_ || !exit_is_next(*tape_, trial_->guest.exits, trial_->record);
     if (!forecasting_) return false;
     Record& record = own_tape_.records[own_tape_.count++];
     for (const Expected::Field& field : e.fields()) record.*field.member = field.value;
@@ -32,8 +33,9 @@ bool Search::shows_more(const Expected& e) {
 /// The tape ends the way this candidate does.
 Search::Trial Search::ends(Outcome outcome) {
     const Candidate& c = *trial_;
-    if (forecasting_ || (c.record == tape_->count && tape_->outcome == outcome)) return Trial::Ends;
-    fail(c.record < tape_->count ? Misfit::Extra : Misfit::Outcome, c.record, outcome);
+    const bool all = c.record == tape_->count && (!hypervisor_ || c.guest.exits == tape_->exit_count);
+    if (forecasting_ || (all && tape_->outcome == outcome)) return Trial::Ends;
+    fail(all ? Misfit::Outcome : Misfit::Extra, c, outcome);
     return Trial::Differs;
 }
 
@@ -68,6 +70,21 @@ Search::Trial Search::nested_trap(State handler, std::uint64_t held) {
         c.state.dr7 = expected.dr7;
         c.state.debugctl = right[0].response.debugctl;
         return Trial::Matches;
+    }
+    if (hypervisor_) {  // the stub has not told the hypervisor yet that it begins
+        svm::Event event;
+        event.source = svm::source::trap;
+        event.vector = static_cast<std::uint8_t>(vector_db);
+        const State guest_state = c.state;
+        const bool shadow = c.guest.shadow;
+        c.state = inside.state, c.guest.shadow = false;
+        c.state.dr6 = right[0].response.dr6, c.state.dr7 = right[0].response.dr7;
+        bool exited = false;
+        Open open;
+        open.dr6 = right[0].dr6_any;
+        const Trial met = meet(event, {}, standing(c, handler.rip), open, exited);
+        c.state = guest_state, c.guest.shadow = shadow;
+        if (met != Trial::Matches) return met;
     }
     if (!shows_more(expected)) return Trial::Differs;
     const Record& record = tape_->records[c.record];
@@ -137,6 +154,10 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         why_ = "a #DB that changes more than DR6, or leaves bits of DR6 open, cannot be delivered";
         return Trial::NotModelled;
     }
+    if (hypervisor_) {
+        const Trial met = meet_exits(outcome, effect, raised, way);
+        if (met != Trial::Matches) return met;
+    }
     if (effect.kind == Kind::Hlt && walk_->image().wake == Wake::Nmi && r.event == event::trap &&
         case_->environment.surroundings != Surroundings{}) {
         why_ = "an NMI is due in a handler, where its own delivery may fail";
@@ -182,11 +203,14 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         if (raised.response.writes_cr2) expected.show_cr2(raised);
         if (outcome_left_open(effect)) expected.error_any = 2;
     }
+    if (hypervisor_ && way.vector() == vector_pf && c.guest.cr2_known)
+        expected.cr2 = c.guest.cr2, expected.cr2_span = 0;
     if (!shows_more(expected)) return Trial::Differs;
     const Record record = fill_in(*tape_, c.record, expected);
     if (!oracle::fits(expected, record)) return Trial::Differs;
     walk_->clobber(c);
     ++c.record;
+    if (record.vector == vector_pf) c.guest.cr2 = record.cr2, c.guest.cr2_known = true;
     furthest_ = std::max(furthest_, c.record);
     if (!walk_->react(c, record)) return ends(Outcome::WildRip);
     if (r.event == event::trap && c.state.rip == current_->state.rip) c.carried.held = r.held;
@@ -231,13 +255,13 @@ Search::Trial Search::finish(const Arrival& way) {
             return Trial::NotModelled;
         }
         if (!shows_more(expected)) {
-            fail(tape_->outcome == Outcome::Completed ? Misfit::Final : Misfit::Outcome, c.record);
+            fail(tape_->outcome == Outcome::Completed ? Misfit::Final : Misfit::Outcome, c);
             return Trial::Differs;
         }
         if (keep_) trail_.push_back({pre, stim, walk_->image().op_count, c.record, 0, 0, inside.state, read, {}});
         const Record& record = tape_->records[c.record];
         if (!oracle::fits(expected, record)) {
-            fail(Misfit::Exception, c.record);
+            fail(Misfit::Exception, c);
             if (keep_) trail_.pop_back();
             return Trial::Differs;
         }
@@ -263,7 +287,7 @@ Search::Trial Search::finish(const Arrival& way) {
     for (unsigned i = 0; i < registers; ++i)
         same = same && (((f.gpr[i] ^ s.gpr[i]) & mask) == 0 || !(s.gpr_known >> i & 1));
     if (same) return Trial::Ends;
-    fail(Misfit::Final, c.record);
+    fail(Misfit::Final, c);
     return Trial::Differs;
 }
 

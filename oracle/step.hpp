@@ -19,6 +19,8 @@ struct Step {
     guest::State state;        ///< before the op
     guest::Effect effect;
     exceptions::Outcome raised;  ///< what the exceptions chapter makes of `effect.fault`, if it faults
+    bool exited = false;         ///< world svm: intercepted as an instruction; nothing else was asked
+    bool injected = false;       ///< world svm: no op, the event that VMRUN injects
 };
 
 /// The outcome that the step took; not for the last step of a failure.
@@ -45,6 +47,7 @@ void settle(const Walk& walk, const guest::Record& record, exceptions::Outcome& 
 template <class OfDebug, class OfExceptions>
 void each_question(const Walk& walk, const Step& step, const guest::Tape& tape, Interrupted& here, OfDebug of_debug,
                    OfExceptions of_exceptions) {
+    if (step.exited || step.injected) return;
     debug::Outcome outcome = shown(walk, step, tape);
     const Arrival* way = interrupt(walk, step, outcome, here) ? here.taken(step) : nullptr;
     if (way && !way->direct()) {  // the record is of another event

@@ -16,6 +16,9 @@ using Gpr = guest::Gpr;
 constexpr std::uint64_t vector_db = 1, vector_bp = 3, vector_of = 4, vector_pf = 14, first_interrupt = 32;
 /// A frame, an error code and what the stub pushes: never more below the aligned stack pointer.
 constexpr std::uint64_t frame_bytes = 72;
+/// What IRETQ at CPL 0 loads: Intel SDM vol 2, "IRET/IRETD/IRETQ".
+constexpr std::uint64_t loadable = rflags::arithmetic | rflags::tf | rflags::if_ | rflags::df | rflags::iopl |
+                                   rflags::nt | rflags::rf | rflags::ac | rflags::id;
 
 std::uint64_t& reg(State& state, Gpr r) { return state.gpr[static_cast<std::size_t>(r)]; }
 void know(State& state, Gpr r, std::uint64_t value) {
@@ -104,12 +107,8 @@ bool Walk::in_stage_text(std::uint64_t rip) const {
     return rip >= image_.stage->symbols.text_begin && rip < image_.stage->symbols.text_end;
 }
 
-const char* Walk::start(Candidate& c) const {
-    if (image_.stage != stage_of(World::Bare, image_.mode)) return "only world bare is judged so far";
+const char* Walk::start(Candidate& c, const Hypervisor* hypervisor) const {
     const Params& p = image_.params;
-    // What IRETQ at CPL 0 loads. Intel SDM vol 2, "IRET/IRETD/IRETQ".
-    constexpr std::uint64_t loadable = rflags::arithmetic | rflags::tf | rflags::if_ | rflags::df | rflags::iopl |
-                                       rflags::nt | rflags::rf | rflags::ac | rflags::id;
     State& s = c.state;
     s.mode = image_.mode;
     s.gpr = p.gpr;
@@ -133,16 +132,33 @@ const char* Walk::start(Candidate& c) const {
     c.record = c.steps = 0;
     c.wakes = Candidate::Wakes::No;
     c.entered_task = false;
+    c.guest = {};
     c.clobbered_count = 0;
     c.chosen = c.trail = 0;
+    c.exited = false;
+    if (hypervisor) {
+        c.guest.entering = true;
+        return hypervisor->unmodelled() ? nullptr : start_guest(c, hypervisor->control().vmcb());
+    }
+    if (image_.stage != stage_of(World::Bare, image_.mode)) return "only worlds bare and svm are judged so far";
     if (p.entry_frame.rflags & ~(loadable | rflags::fixed1)) return "initial RFLAGS has bits that IRET may ignore";
     if ((p.dr6 | p.dr7) >> 32) return "initial DR6 or DR7 has bits that the prologue cannot load";
     if (p.use_debugctl && !features_.btf) return "the case needs DEBUGCTL.BTF, which the subject does not have";
+    if (const char* why = load_debug_registers(s, p.dr6, p.dr7)) return why;
+    // Where IRET stays at CPL 0 and pops no stack pointer, the prologue's own frame lies below the program's stack.
+    constexpr std::uint64_t entry_frame = 12;
+    if (s.dr7 & dr::dr7_enables && !long_mode(s.mode) && s.cpl == 0 &&
+        watched(s, linear_sp(s) - entry_frame, linear_sp(s)))
+        return "a breakpoint watches the frame that the stage starts the program with";
+    return nullptr;
+}
 
-    // The prologue's MOV DR: ordinary rules, on a machine where nothing stops them.
+/// As MOV DR does on a machine where nothing stops it: VMRUN, too, leaves bits as they are that cannot change (AMD APM
+/// vol 2, "VMRUN Instruction").
+const char* Walk::load_debug_registers(State& s, std::uint64_t dr6, std::uint64_t dr7) const {
     s.dr6 = dr::dr6_reset, s.dr7 = dr::dr7_reset;
     debug::Outcomes loaded;
-    for (const auto& [number, value] : {std::pair{std::uint8_t{6}, p.dr6}, std::pair{std::uint8_t{7}, p.dr7}}) {
+    for (const auto& [number, value] : {std::pair{std::uint8_t{6}, dr6}, std::pair{std::uint8_t{7}, dr7}}) {
         Effect load;
         load.kind = Kind::MovDr;
         load.dr_number = number;
@@ -155,13 +171,35 @@ const char* Walk::start(Candidate& c) const {
         s.dr6 = loaded[0].response.dr6;
         s.dr7 = loaded[0].response.dr7;
     }
-    if (stage_watched(s)) return "a breakpoint watches the stage";
-    // Where IRET stays at CPL 0 and pops no stack pointer, the prologue's own frame lies below the program's stack.
-    constexpr std::uint64_t entry_frame = 12;
-    if (s.dr7 & dr::dr7_enables && !long_mode(s.mode) && s.cpl == 0 &&
-        watched(s, linear_sp(s) - entry_frame, linear_sp(s)))
-        return "a breakpoint watches the frame that the stage starts the program with";
+    return stage_watched(s) ? "a breakpoint watches the stage" : nullptr;
+}
+
+/// World svm: what VMRUN loads stands in the VMCB.
+const char* Walk::start_guest(Candidate& c, const guest::svm::Vmcb& vmcb) const {
+    State& s = c.state;
+    reg(s, Gpr::Rax) = vmcb.rax;
+    reg(s, Gpr::Rsp) = vmcb.rsp;
+    s.rip = vmcb.rip;
+    s.rflags = vmcb.rflags | rflags::fixed1;
+    c.guest.cr2 = vmcb.cr2;
+    c.guest.shadow = vmcb.interrupt_shadow & 1;
+    c.guest.injecting = vmcb.event_injection & guest::svm::event_info::valid;
+    if (s.rflags & ~(loadable | rflags::fixed1)) return "initial RFLAGS has bits that VMRUN may ignore";
+    if ((vmcb.dr6 | vmcb.dr7) >> 32) return nullptr;  // refused
+    if (const char* why = load_debug_registers(s, vmcb.dr6, vmcb.dr7)) return why;
+    // Whether what delays interrupts delays #DB, too, the VMCB does not say.
+    if (c.guest.shadow && (s.rflags & rflags::tf || s.dr7 & dr::dr7_enables))
+        return "VMRUN loads an interrupt shadow where a #DB may be due";
     return nullptr;
+}
+
+void Walk::skip(Candidate& c) const {
+    State& s = c.state;
+    s.rip += image_.skip[s.rip - layout::code];
+    s.rflags &= ~rflags::rf;
+    s.rflags_known |= rflags::rf;
+    c.carried = {};
+    c.guest.shadow = c.guest.shadow_open = false;
 }
 
 const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Response<Judging>& response) const {
@@ -171,6 +209,13 @@ const char* Walk::complete_op(Candidate& c, const Effect& e, const debug::Respon
         s = after_task_switch(s, context(s, fallthrough), e);
         return nullptr;
     }
+    // AMD APM vol 3, "STI": the instruction behind it is in its shadow where it has set IF, which it need not have.
+    const bool enables = e.kind == Kind::Sti && e.rflags & rflags::if_;
+    const bool enabled = s.rflags & s.rflags_known & rflags::if_;
+    // Whether a REP instruction leaves it at its end or with its first iteration, no text says.
+    const bool between = e.kind == Kind::Rep && !e.last_iteration;
+    c.guest.shadow_open = (enables && (enabled || !(s.rflags_known & rflags::if_))) || (between && c.guest.shadow);
+    c.guest.shadow = response.shadow || (enables && !enabled) || (between && c.guest.shadow);
     for (unsigned i = 0; i < e.register_count; ++i) {
         const auto& write = e.registers[i];
         reg(s, write.gpr) = write.value;
@@ -324,6 +369,7 @@ bool Walk::react(Candidate& c, const Record& record) const {
     know(s, Gpr::Rsp, record.rsp);
     c.carried.shadow = false;
     c.carried.continues = false;
+    c.guest.shadow = c.guest.shadow_open = false;
 
     const bool inside = in_program(s.rip);
     const auto skip = [&] { s.rip += image_.skip[s.rip - layout::code]; };

@@ -13,6 +13,7 @@
 #include "oracle/chapters/debug/outcomes.hpp"
 #include "oracle/chapters/debug/stimulus.hpp"
 #include "oracle/delivery.hpp"
+#include "oracle/hypervisor.hpp"
 
 namespace faultline::oracle {
 
@@ -32,11 +33,22 @@ struct Candidate {
         std::uint64_t begin, end;
         std::size_t since;
     };
+    /// World svm: where it stands with its hypervisor, and what an exit would show besides `state`.
+    struct Guest {
+        bool entering = false;                     ///< before VMRUN
+        bool injecting = false;                    ///< EVENTINJ of the first VMRUN is still to come
+        bool shadow = false, shadow_open = false;  ///< interrupt shadow, that of STI too; open: either
+        bool cr2_known = true;
+        std::uint64_t cr2 = 0;
+        std::uint32_t exits = 0;     ///< exits of the tape accounted for
+        std::uint32_t question = 0;  ///< the last one put to chapter svm, by its number; 0: none
+    } guest;
     std::uint32_t clobbered_count = 0;
     std::array<Clobbered, 8> clobbered;
     /// Which outcome of the op before led here, and how many ops lie behind: for explanations only.
     std::uint32_t chosen = 0, trail = 0;
     std::uint8_t way = 0;  ///< and by which arrival
+    bool exited = false;   ///< the op before was intercepted
 };
 
 /// What a record must show. Fields of a candidate that are not known are not compared.
@@ -88,9 +100,11 @@ public:
         return oracle::deliver(context(state, state.rip), features_, event, out);
     }
 
-    /// Why the case cannot be judged at all, or null.
-    const char* start(Candidate& candidate) const;
+    /// Why the case cannot be judged at all, or null. `hypervisor`: of world svm.
+    const char* start(Candidate& candidate, const Hypervisor* hypervisor) const;
 
+    /// The hypervisor goes on behind an instruction that it intercepted.
+    void skip(Candidate& candidate) const;
     /// The op's effects on the state; `response` decides about debug registers. Null, or why not modelled.
     const char* complete_op(Candidate& candidate, const guest::Effect& effect,
                             const debug::Response<Judging>& response) const;
@@ -128,6 +142,9 @@ public:
     std::uint64_t register_mask() const { return image_.mode == guest::Mode::Long64 ? ~0ull : 0xFFFF'FFFFull; }
 
 private:
+    const char* load_debug_registers(guest::State& state, std::uint64_t dr6, std::uint64_t dr7) const;
+    const char* start_guest(Candidate& candidate, const guest::svm::Vmcb& vmcb) const;
+
     const guest::Environment& environment_;
     const guest::Image& image_;
     const guest::Features& features_;

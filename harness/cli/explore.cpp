@@ -33,19 +33,27 @@ struct Options {
     bool json = false;
 };
 
-Result<void> check_worlds(const Options& o) {
-    for (const std::string& world : o.worlds)
-        if (world != "bare")
-            return fail(Exit::Skipped, fmt::format("no programs are drawn for world {} yet: only for bare", world));
-    for (const BackendInfo& backend : backend_catalogue())
-        if (std::ranges::count(o.backends, backend.name) != 0 && std::ranges::count(backend.worlds, "bare") == 0)
-            return fail(Exit::Skipped, fmt::format("{} runs programs of world {} only, and none are drawn yet",
-                                                   backend.name, fmt::join(backend.worlds, ", ")));
-    return {};
+/// The world of the run, which every backend has.
+Result<guest::World> world_of(const Options& o) {
+    if (o.worlds.size() != 1) return fail(Exit::Usage, "--world: one world at a time");
+    const std::string& wanted = o.worlds.front();
+    const auto found = std::ranges::find(guest::world_names, wanted);
+    if (found == guest::world_names.end())
+        return fail(Exit::Usage,
+                    fmt::format("there is no world '{}': expected {}", wanted, fmt::join(guest::world_names, ", ")));
+    const auto world = static_cast<guest::World>(found - guest::world_names.begin());
+    if (world != guest::World::Bare && world != guest::World::Svm)
+        return fail(Exit::Skipped, fmt::format("no programs are drawn for world {} yet", wanted));
+    for (const std::string& name : o.backends)
+        for (const BackendInfo& backend : backend_catalogue())
+            if (name.substr(0, name.find('+')) == backend.name && std::ranges::count(backend.worlds, wanted) == 0)
+                return fail(Exit::Skipped, fmt::format("{} runs programs of world {} only", backend.name,
+                                                       fmt::join(backend.worlds, ", ")));
+    return world;
 }
 
 /// What all subjects can run, and the command line asks for.
-Result<Profile> profile_of(const Options& o) {
+Result<Profile> profile_of(const Options& o, guest::World world) {
     Profile profile;
     if (!o.modes.empty()) {
         auto chosen = with_modes(profile, o.modes);
@@ -54,6 +62,7 @@ Result<Profile> profile_of(const Options& o) {
     }
     if (o.cpl) (*o.cpl == 0 ? profile.cpl3 : profile.cpl0) = false;
     for (const std::string& backend : o.backends) profile = profile & profile_of_backend(backend);
+    profile = profile.in(world);
     if (profile.empty()) return fail(Exit::Skipped, "no subject can run programs of this mode and privilege");
     return profile;
 }
@@ -78,8 +87,9 @@ Result<Weights> weights_of(const Options& o, Store& store, const Profile& profil
 Result<Exit> explore_command(const Options& o) {
     auto backends = factories(o.backends);
     if (!backends) return tl::unexpected(backends.error());
-    if (auto checked = check_worlds(o); !checked) return tl::unexpected(checked.error());
-    const auto profile = profile_of(o);
+    const auto world = world_of(o);
+    if (!world) return tl::unexpected(world.error());
+    const auto profile = profile_of(o, *world);
     if (!profile) return tl::unexpected(profile.error());
     auto known = known_findings(o.known);
     if (!known) return tl::unexpected(known.error());
@@ -96,7 +106,7 @@ Result<Exit> explore_command(const Options& o) {
     plan.run = {.command = "explore",
                 .seed = o.seed,
                 .weights_version = generator.weights().version,
-                .stage_version = guest::stage_of(guest::World::Bare, guest::Mode::Long64)->version,
+                .stage_version = guest::stage_of(*world, guest::Mode::Long64)->version,
                 .shard_index = o.shard_index,
                 .shard_count = o.shard_count,
                 .profile = to_text(*profile),

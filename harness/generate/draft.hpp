@@ -65,6 +65,12 @@ private:
     /// For MOV SS, mostly one that loads.
     std::uint16_t stack_selector();
 
+    // guests.cpp
+    void hypervisor();
+    void intercepts();
+    void injection();
+    void set_vmcb(std::string_view name, std::uint64_t value);
+
     // surroundings.cpp
     void surroundings();
     void inner_stack();

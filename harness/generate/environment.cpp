@@ -19,13 +19,14 @@ constexpr std::uint64_t len_bits(std::uint8_t size) { return size == 1 ? 0 : siz
 
 void Draft::environment() {
     Environment& e = case_.environment;
-    case_.world = World::Bare;
+    case_.world = profile_.world;
+    const bool guest = profile_.world == World::Svm;
     mode_and_privilege();
     e.gates = random_.percent(weights_.gates_dpl0) ? Gates::Dpl0 : Gates::Dpl3;
     // A process shares CR4, DEBUGCTL, IOPL and the I/O ports with its kernel, and has no DR7.GD.
     const bool machine = profile_.machine;
     e.de = machine && random_.percent(weights_.de);
-    e.btf = machine && random_.percent(weights_.btf);
+    e.btf = machine && random_.percent(weights_.btf) && !guest;
     e.wake = Wake::None;
     e.surroundings = {};
     e.stack.clear();
@@ -78,6 +79,8 @@ void Draft::environment() {
         e.surroundings.task = task;
         if (random_.percent(weights_.task_gate)) task_gate();
     }
+    case_.vmm = {};
+    if (guest) hypervisor();
 }
 
 void Draft::mode_and_privilege() {

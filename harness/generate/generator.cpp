@@ -31,13 +31,19 @@ bool depends_on_data(const Op& op) {
 }
 
 bool oracle_can_follow(const Case& kase) {
-    const bool usual = kase.mode == Mode::Long64 && kase.environment.surroundings == Surroundings{};
+    const bool usual =
+        kase.world == World::Bare && kase.mode == Mode::Long64 && kase.environment.surroundings == Surroundings{};
     if (usual && std::ranges::none_of(kase.ops, depends_on_data)) return true;
     thread_local Assembler assembler;
     thread_local Image image;
     thread_local oracle::Judge judge;
     // A vendor's choice leads nowhere that the other's doesn't; so one of them is asked, on every machine.
-    constexpr Features features{.vendor = Vendor::Amd, .btf = true};
+    constexpr Features features{.vendor = Vendor::Amd,
+                                .btf = true,
+                                .svm = {.asids = 0x8000,
+                                        .edx = 1u << Features::Svm::nrips | 1u << Features::Svm::decode_assists,
+                                        .physical_bits = 48,
+                                        .long_mode = true}};
     return assembler.assemble(kase, image) && !judge.forecast(kase, image, features);
 }
 

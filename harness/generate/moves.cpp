@@ -295,7 +295,7 @@ void Draft::aim(ops::Div& op) {
 
 void Draft::aim(ops::Hlt&) {
     Environment& e = case_.environment;
-    if (cpl_ == 0 && e.wake == Wake::None && !random_.percent(weights_.wake_none))
+    if (cpl_ == 0 && case_.world == World::Bare && e.wake == Wake::None && !random_.percent(weights_.wake_none))
         e.wake = random_.percent(weights_.wake_nmi) ? Wake::Nmi : Wake::Interrupt;
     if (!shadow_ && random_.percent(70)) add(ops::Sti{});
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "hypervisor/guest/image.hpp"
 #include "hypervisor/guest/text.hpp"
 
 namespace faultline::harness {
@@ -12,8 +13,17 @@ bool Profile::empty() const {
     return !(with_rings && (cpl0 || cpl3)) && !(modes[3] && cpl0);
 }
 
+Profile Profile::in(guest::World where) const {
+    Profile there = *this;
+    there.world = where;
+    for (std::size_t i = 0; i < modes.size(); ++i)
+        there.modes[i] = modes[i] && guest::stage_of(where, static_cast<guest::Mode>(i)) != nullptr;
+    return there;
+}
+
 Profile operator&(const Profile& a, const Profile& b) {
     Profile both;
+    both.world = a.world;
     for (std::size_t i = 0; i < both.modes.size(); ++i) both.modes[i] = a.modes[i] && b.modes[i];
     both.cpl0 = a.cpl0 && b.cpl0;
     both.cpl3 = a.cpl3 && b.cpl3;
@@ -22,9 +32,10 @@ Profile operator&(const Profile& a, const Profile& b) {
 }
 
 std::string to_text(const Profile& profile) {
-    std::string text;
+    std::string text = profile.world == guest::World::Bare ? "" : fmt::format("{} ", guest::to_text(profile.world));
+    const std::size_t before = text.size();
     for (std::size_t i = 0; i < guest::mode_names.size(); ++i)
-        if (profile.modes[i]) text += fmt::format("{}{}", text.empty() ? "" : ",", guest::mode_names[i]);
+        if (profile.modes[i]) text += fmt::format("{}{}", text.size() == before ? "" : ",", guest::mode_names[i]);
     if (profile.cpl0) text += " cpl0";
     if (profile.cpl3) text += " cpl3";
     if (profile.machine) text += " machine";

@@ -13,6 +13,7 @@
 namespace faultline::harness {
 
 struct Profile {
+    guest::World world = guest::World::Bare;
     /// By guest::Mode.
     std::array<bool, 4> modes{true, true, true, true};
     bool cpl0 = true, cpl3 = true;
@@ -20,15 +21,17 @@ struct Profile {
     bool machine = true;
 
     bool runs(guest::Mode mode) const { return modes[static_cast<std::size_t>(mode)]; }
+    /// The modes that the world has a stage for.
+    Profile in(guest::World where) const;
     /// Real16 has no CPL 3.
     bool empty() const;
     bool operator==(const Profile&) const = default;
 };
 
-/// What both can run.
+/// What both can run; of one world.
 Profile operator&(const Profile& a, const Profile& b);
 
-/// `long64,compat32 cpl3 machine`: stable, for databases and people.
+/// `long64,compat32 cpl3 machine`, `svm …`: stable, for databases and people.
 std::string to_text(const Profile& profile);
 /// The modes of a list such as {"long64", "real16"}; an unknown name is a usage error.
 Result<Profile> with_modes(Profile profile, const std::vector<std::string>& modes);

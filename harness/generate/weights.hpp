@@ -94,6 +94,13 @@ struct Weights {
     unsigned reserved_msr = 12;             ///< of WRMSR: a bit of 63:16
     unsigned alignment_check = 10;          ///< of programs at CPL 3: CR0.AM and EFLAGS.AC
     unsigned wake_nmi = 30, wake_none = 5;  ///< of programs that halt
+
+    // World svm.
+    unsigned forced_exceptions = 30;                   ///< a random mask of exceptions intercepted by force
+    unsigned no_intercepts = 15, all_intercepts = 15;  ///< but those; the rest has one to four
+    unsigned stop_at_exceptions = 8, stop_at_instructions = 8;
+    unsigned injection = 20;  ///< VMRUN injects an event
+    unsigned vmcb_edge = 6;   ///< VMRUN has, or seems to have, a reason to refuse
 };
 
 /// The weights of the programs of one theme.

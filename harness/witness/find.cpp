@@ -51,7 +51,7 @@ private:
             if (first_.size() < most_classes)
                 for (const auto& m : bench_.moments.of<Formal>()) first_.try_emplace(class_of<Formal>(kase, m), kase);
             oracle::RuleUse use;
-            oracle::count_use(kase, *bench_.image, *bench_.tape, bench_.observer.trail(), use);
+            oracle::count_use(kase, *bench_.image, *bench_.tape, bench_.observer.trail(), {}, use);
             const auto rules = oracle::catalogue();
             for (std::size_t r = 0; r < rules.size(); ++r) {
                 if (use.applied[r] == 0 || !wanted_.contains(rules[r].id)) continue;

@@ -88,6 +88,7 @@ private:
     Bool event_is(std::uint64_t vector) const { return by_exception_ && stim_.vector == vector; }
     void meet(Second second, const Bits& vector, const Bits& error) {
         Outcome o{};
+        o.met_vector = vector, o.met_error = error;
         if (second == Second::PageFault) {
             const Bool any = may(Alternative::Xcp244);
             o.response.writes_cr2 = true;

@@ -19,8 +19,9 @@ struct OutcomeIn {
     using Bool = typename D::Bool;
     Response<D> response;
     Bool rip_any = false, rf_any = false;  ///< either may be anything
-    Bits cr2_low = 0, cr2_high = 0;  ///< response.writes_cr2: CR2 is in [cr2_low, cr2_high]; response.cr2: usually
-    Bits held_any = 0;               ///< each of these bits of `held` may be set
+    Bits cr2_low = 0, cr2_high = 0;      ///< response.writes_cr2: CR2 is in [cr2_low, cr2_high]; response.cr2: usually
+    Bits held_any = 0;                   ///< each of these bits of `held` may be set
+    Bits met_vector = 0, met_error = 0;  ///< double_fault, shutdown: what the delivery met
 };
 template <class D>
 using OutcomesIn = OutcomeList<D, OutcomeIn<D>, 8>;
