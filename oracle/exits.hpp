@@ -9,9 +9,16 @@
 
 namespace faultline::oracle {
 
+/// What the other chapters leave open of an exit: bits, and how far an address may lie above what is stated.
+struct Open {
+    std::uint64_t dr6 = 0, error = 0, prior_error = 0, address = 0;
+    bool rf = false, shadow = false;
+};
+
 /// One question put to chapter svm. Those of one way are linked, from the last to the first.
 struct Question {
-    svm::Stimulus<Judging> stim;
+    svm::Stimulus<Judging> stim;  ///< what is open in it as the tape shows it
+    Open open;
     guest::State state;        ///< of the guest, as an exit would find it
     std::uint32_t before = 0;  ///< the question before, by its number; 0: none
     std::uint32_t step = 0;    ///< steps of the trail before it, its own included

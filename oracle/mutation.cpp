@@ -36,6 +36,53 @@ Expected compared(const Search& search, const Case& subject_case, const Image& i
     return e;
 }
 
+/// The question of chapter svm that this exit answered, and what of the exit the judge compares.
+struct ComparedExit {
+    const Question* question = nullptr;
+    struct Field {
+        const char* name;
+        std::uint64_t VmExit::*member;
+        std::uint64_t mask;
+    };
+    std::vector<Field> fields;
+};
+ComparedExit compared(const std::vector<Question>& questions, const Tape& tape, std::uint32_t index) {
+    ComparedExit compared;
+    for (const Question& q : questions)
+        if (q.exited && q.exit == index) compared.question = &q;
+    if (!compared.question) return compared;
+    const Question& q = *compared.question;
+    svm::Outcomes right;
+    svm::outcomes(pre_of(tape.features.svm), q.stim, right);
+    const svm::Outcome* taken = nullptr;
+    for (const auto& outcome : right)
+        if (svm::matches(outcome, svm::response_of(tape.exits[index], q.stim.kind))) taken = &outcome;
+    compared.fields = {{"code", &VmExit::code, ~0ull}, {"records", &VmExit::records, ~0ull}};
+    if (!taken || q.stim.kind == svm::kind::enter || taken->registers_any) return compared;
+    const auto unless = [](bool any) { return any ? 0 : ~0ull; };
+    const std::uint64_t width = q.state.mode == Mode::Long64 ? ~0ull : 0xFFFF'FFFF;
+    const auto if_known = [&](Gpr gpr) { return q.state.known(gpr) ? width : 0; };
+    const bool either_rf = taken->rf_any || q.open.rf;
+    const bool any_shadow = taken->shadow_any || q.open.shadow;
+    const auto more = {
+        ComparedExit::Field{"info1", &VmExit::info_1, taken->info1_known & ~q.open.error},
+        {"info2", &VmExit::info_2, q.open.address ? 0 : taken->info2_known},
+        {"int-info", &VmExit::int_info, taken->int_info_known & ~(q.open.prior_error << 32)},
+        {"next-rip", &VmExit::next_rip, unless(taken->next_rip_any)},
+        {"rip", &VmExit::rip, unless(taken->rip_any)},
+        {"rflags", &VmExit::rflags, (q.state.rflags_known & ~rflags::rf) | (either_rf ? 0 : rflags::rf)},
+        {"rsp", &VmExit::rsp, if_known(Gpr::Rsp)},
+        {"rax", &VmExit::rax, if_known(Gpr::Rax)},
+        {"cs", &VmExit::cs, ~0ull},
+        {"dr6", &VmExit::dr6, ~q.open.dr6},
+        {"dr7", &VmExit::dr7, ~0ull},
+        {"interrupt-shadow", &VmExit::interrupt_shadow, any_shadow ? 0 : 1ull},
+        {"event-injection", &VmExit::event_injection, 1ull << 31},
+    };
+    compared.fields.insert(compared.fields.end(), more.begin(), more.end());
+    return compared;
+}
+
 class Mutator {
 public:
     Mutator(const Case& subject_case, const Image& image, const Tape& passing, const Search& search, std::uint64_t seed)
@@ -43,6 +90,7 @@ public:
 
     bool run() {
         const bool records = tape_.count > 0, completed = tape_.outcome == Outcome::Completed;
+        if (tape_.exit_count > 0 && below(2)) return change_exits();
         switch (below(8)) {
             case 0:
             case 1:
@@ -93,6 +141,34 @@ private:
         if (tape_.records[index] == tape_.records[index + 1]) return false;
         std::swap(tape_.records[index], tape_.records[index + 1]);
         what_ = fmt::format("records {} and {} swapped", index, index + 1);
+        return true;
+    }
+    bool change_exits() {
+        const auto index = static_cast<std::uint32_t>(below(tape_.exit_count));
+        auto& exits = tape_.exits;
+        switch (below(6)) {
+            case 0:
+                std::move(exits.begin() + index + 1, exits.begin() + tape_.exit_count, exits.begin() + index);
+                --tape_.exit_count;
+                what_ = fmt::format("exit {} dropped", index);
+                return true;
+            case 1:
+                if (tape_.exit_count == tape_capacity) return false;
+                std::move_backward(exits.begin() + index, exits.begin() + tape_.exit_count,
+                                   exits.begin() + tape_.exit_count + 1);
+                ++tape_.exit_count;
+                what_ = fmt::format("exit {} doubled", index);
+                return true;
+            default: break;
+        }
+        const auto questions = search_.questions();
+        const ComparedExit compared_exit = compared(questions, tape_, index);
+        if (!compared_exit.question) return false;
+        const auto& field = compared_exit.fields[below(compared_exit.fields.size())];
+        const unsigned at = bit();
+        if (!(field.mask >> at & 1)) return false;
+        exits[index].*field.member ^= 1ull << at;
+        what_ = fmt::format("exit {}: bit {} of {} flipped", index, at, field.name);
         return true;
     }
     bool other_outcome() {

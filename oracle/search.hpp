@@ -64,25 +64,26 @@ private:
     enum class Trial : std::uint8_t { Matches, Ends, Differs, NotModelled };
 
     // World svm: search_exits.cpp.
-    /// Bits and spans of a stimulus that the other chapters leave open; `held`: of DR6, lost if an exit comes.
-    struct Open {
-        std::uint64_t dr6 = 0, error = 0, prior_error = 0, address = 0, held = 0;
-        bool rf = false;
-        bool ts_let_go = false;  ///< no bit: the hypervisor has let the guest meet its #TS once more
+    /// An event on its way to its handler.
+    struct Passage {
+        svm::Standing standing;
+        Open open;
+        std::uint64_t held = 0;  ///< causes of #DB that an exit may lose
+        bool ts_let_go = false;  ///< the hypervisor has let the guest meet its #TS once more
+        bool exited = false;     ///< what was met last was intercepted
     };
     struct Answered {
         bool passes = false, exits = false;  ///< are right
         bool shown = false;                  ///< the tape goes on with an exit that is right
     };
     Answered ask(const Candidate& c, svm::Stimulus<Judging>& stim, const Open& open);
-    void note(Candidate& c, const svm::Stimulus<Judging>& stim, bool exited, bool reflected = false);
+    void note(Candidate& c, const svm::Stimulus<Judging>& stim, const Open& open, bool exited, bool reflected = false);
     std::vector<Question> questions(const Candidate& c) const;
     svm::Standing standing(const Candidate& c, std::uint64_t rip) const;
     Advance enter();
     Advance inject();
     bool intercept(const guest::Effect& effect, bool known, Advance& next);
-    Trial meet(const svm::Event& event, const svm::Prior& prior, const svm::Standing& standing, const Open& open,
-               bool& exited);
+    Trial meet(const svm::Event& event, const svm::Prior& prior, Passage& passage);
     Trial meet_exits(const debug::Outcome& outcome, const guest::Effect& effect, const exceptions::Outcome& raised,
                      const Arrival& way);
 

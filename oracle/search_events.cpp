@@ -79,10 +79,10 @@ Search::Trial Search::nested_trap(State handler, std::uint64_t held) {
         const bool shadow = c.guest.shadow;
         c.state = inside.state, c.guest.shadow = false;
         c.state.dr6 = right[0].response.dr6, c.state.dr7 = right[0].response.dr7;
-        bool exited = false;
-        Open open;
-        open.dr6 = right[0].dr6_any;
-        const Trial met = meet(event, {}, standing(c, handler.rip), open, exited);
+        Passage passage;
+        passage.standing = standing(c, handler.rip);
+        passage.open.dr6 = right[0].dr6_any;
+        const Trial met = meet(event, {}, passage);
         c.state = guest_state, c.guest.shadow = shadow;
         if (met != Trial::Matches) return met;
     }

@@ -65,7 +65,7 @@ Search::Answered Search::ask(const Candidate& c, SvmStimulus& stim, const Open& 
         stim.prior_error = taken_where(stim.prior_error, shown.int_info >> 32, open.prior_error);
         if (shown.info_2 - stim.address <= open.address) stim.address = shown.info_2;
         if (open.rf) stim.rf = shown.rflags & rflags::rf;
-        if (c.guest.shadow_open) stim.shadow = shown.interrupt_shadow & 1;
+        if (open.shadow) stim.shadow = shown.interrupt_shadow & 1;
         if (!c.guest.cr2_known) stim.cr2 = shown.cr2;
     }
     svm::outcomes(hypervisor_->pre(), stim, answers_);
@@ -89,9 +89,9 @@ Search::Answered Search::ask(const Candidate& c, SvmStimulus& stim, const Open& 
 }
 
 /// The candidate has been asked this, and took the exit or did not.
-void Search::note(Candidate& c, const SvmStimulus& stim, bool exited, bool reflected) {
+void Search::note(Candidate& c, const SvmStimulus& stim, const Open& open, bool exited, bool reflected) {
     if (keep_) {
-        questions_.push_back({stim, c.state, c.guest.question, static_cast<std::uint32_t>(trail_.size()),
+        questions_.push_back({stim, open, c.state, c.guest.question, static_cast<std::uint32_t>(trail_.size()),
                               trail_.empty() ? std::uint16_t{0} : trail_.back().op, c.record, c.guest.exits, exited,
                               reflected});
         c.guest.question = static_cast<std::uint32_t>(questions_.size());
@@ -125,7 +125,7 @@ Search::Advance Search::enter() {
     SvmStimulus stim = svm::enter_of(hypervisor_->control().vmcb());
     const Answered answered = ask(c, stim, {});
     const bool refused = exit_is_next(*tape_, 0, 0) && tape_->exits[0].code == guest::svm::exit_code::invalid;
-    note(c, stim, answered.shown);
+    note(c, stim, {}, answered.shown);
     if (answered.shown && (!answered.passes || !forecasting_))
         return ends(Outcome::Stopped) == Trial::Ends ? Advance::Fits : Advance::Dead;
     if (!answered.passes || refused) {
@@ -214,17 +214,19 @@ bool Search::intercept(const Effect& effect, bool known, Advance& next) {
 
     Candidate& t = *trial_;
     t = c;
-    Answered answered = ask(t, *stim, {});
+    Open open;
+    open.shadow = c.guest.shadow_open;
+    Answered answered = ask(t, *stim, open);
     if (!known && answered.exits) {  // what it raises is not known either: only where that makes no difference
         SvmStimulus other = *stim;
         other.raises |= svm::raises::exceptions;
         const std::uint32_t exits = own_tape_.exit_count;
-        const Answered with_all = ask(t, other, {});
+        const Answered with_all = ask(t, other, open);
         if (forecasting_) own_tape_.exit_count = exits;
         if (with_all.passes || answered.passes) return false;
     }
     if (!answered.exits) {
-        if (known) note(c, *stim, false);
+        if (known) note(c, *stim, open, false);
         return false;
     }
     if (c.carried.held) {
@@ -234,7 +236,7 @@ bool Search::intercept(const Effect& effect, bool known, Advance& next) {
     const std::size_t before = pending_.size();
     if (answered.shown || c.guest.exits == tape_capacity) {
         if (keep_) keep_step(pre, moment, what, {});
-        note(t, *stim, answered.shown);
+        note(t, *stim, open, answered.shown);
         const bool full = !answered.shown;
         t.exited = true;
         if (full || hypervisor_->stops_at_instructions()) {
@@ -255,11 +257,11 @@ bool Search::intercept(const Effect& effect, bool known, Advance& next) {
         if (keep_ && (answered.passes || breakpoints)) trail_.pop_back();
     } else if (!answered.passes && breakpoints == 0) {
         if (keep_) keep_step(pre, moment, what, {});
-        note(t, *stim, false);
+        note(t, *stim, open, false);
         fail(Misfit::Exit, t);
     }
     if (answered.passes) {
-        note(c, *stim, false);
+        note(c, *stim, open, false);
         return false;
     }
     if (breakpoints != 0) {
@@ -274,35 +276,34 @@ bool Search::intercept(const Effect& effect, bool known, Advance& next) {
 
 /// One event of *trial_ that is about to be delivered. Matches: it goes on to its delivery, by itself or because the
 /// hypervisor gives it back.
-Search::Trial Search::meet(const svm::Event& event, const svm::Prior& prior, const svm::Standing& standing,
-                           const Open& open, bool& exited) {
+Search::Trial Search::meet(const svm::Event& event, const svm::Prior& prior, Passage& passage) {
     Candidate& c = *trial_;
-    exited = false;
-    const auto& intercepts = hypervisor_->intercepts();
-    SvmStimulus stim = svm::exception_of(event, prior, standing, intercepts);
-    if (event.vector == vector_ts && open.ts_let_go) stim.intercepted = false;
+    passage.exited = false;
+    Open& open = passage.open;
+    open.shadow = c.guest.shadow_open;
+    SvmStimulus stim = svm::exception_of(event, prior, passage.standing, hypervisor_->intercepts());
+    if (event.vector == vector_ts && passage.ts_let_go) stim.intercepted = false;
     if (!stim.intercepted && !keep_) return Trial::Matches;
     const Answered answered = ask(c, stim, open);
-    const bool full = c.guest.exits == tape_capacity;
     if (!answered.exits || (answered.passes && !answered.shown)) {
-        note(c, stim, false);
+        note(c, stim, open, false);
         return Trial::Matches;
     }
-    if (open.held) {
+    if (passage.held) {
         why_ = "a breakpoint that is held back meets an exit";
         return Trial::NotModelled;
     }
-    if (full) return ends(Outcome::TapeOverflow);
+    if (c.guest.exits == tape_capacity) return ends(Outcome::TapeOverflow);
     if (!answered.shown) {
-        note(c, stim, false);
+        note(c, stim, open, false);
         fail(Misfit::Exit, c);
         return Trial::Differs;
     }
     const VmExit& shown = tape_->exits[c.guest.exits];
     const bool shut_down = event.source == svm::source::shutdown;
     const bool stops = shut_down || hypervisor_->stops_at(event.vector, shown.rip);
-    note(c, stim, true, !stops);
-    exited = true;
+    note(c, stim, open, true, !stops);
+    passage.exited = true;
     furthest_ = std::max(furthest_, c.record);
     if (event.vector == vector_pf && !stops) c.guest.cr2 = shown.info_2, c.guest.cr2_known = true;
     if (stops) return ends(shut_down ? Outcome::Shutdown : Outcome::Stopped);
@@ -325,15 +326,15 @@ Search::Trial Search::meet_exits(const debug::Outcome& outcome, const Effect& ef
                           (op && (std::holds_alternative<ops::Int3>(*op) || std::holds_alternative<ops::Into>(*op)));
     const bool by_interrupt_op = (op && one_byte) || (op && std::holds_alternative<ops::Bound>(*op));
 
-    Open open;
-    open.held = r.held | current_->carried.held | way.end().held;
-    svm::Standing here = standing(c, r.rip);
+    Passage passage;
+    passage.held = r.held | current_->carried.held | way.end().held;
+    svm::Standing& here = passage.standing;
+    here = standing(c, r.rip);
     here.next_rip = next;
-    if (r.event == event::trap) here.rf = r.rf, open.rf = outcome.rf_any;
-    bool exited = false;
+    if (r.event == event::trap) here.rf = r.rf, passage.open.rf = outcome.rf_any;
 
     const auto write_cr2 = [&](const exceptions::Outcome& writer) {
-        if (!writer.response.writes_cr2 || exited) return;  // whoever gives #PF back has written it
+        if (!writer.response.writes_cr2 || passage.exited) return;  // whoever gives #PF back has written it
         c.guest.cr2 = writer.cr2_low;
         c.guest.cr2_known = writer.cr2_low == writer.cr2_high;
     };
@@ -356,16 +357,16 @@ Search::Trial Search::meet_exits(const debug::Outcome& outcome, const Effect& ef
         } else {
             first.source = svm::source::software;
         }
-        Open of_first = open;
-        if (r.vector == vector_db) of_first.dr6 = outcome.dr6_any;
+        passage.open.dr6 = r.vector == vector_db ? outcome.dr6_any : 0;
         if (own_fault && raised.response.writes_cr2) {
             first.address = raised.cr2_low;
-            of_first.address = raised.cr2_high - raised.cr2_low;
+            passage.open.address = raised.cr2_high - raised.cr2_low;
         }
-        if (left_open) of_first.error = 2;
-        if (const Trial met = meet(first, {}, here, of_first, exited); met != Trial::Matches) return met;
-        open.ts_let_go = exited && r.vector == vector_ts;
-        if (exited && !open.ts_let_go) here.rf = rf_when_given_back(r.vector, here.rf), open.rf = false;
+        passage.open.error = left_open ? 2 : 0;
+        if (const Trial met = meet(first, {}, passage); met != Trial::Matches) return met;
+        passage.ts_let_go = passage.exited && r.vector == vector_ts;
+        if (passage.exited && !passage.ts_let_go)
+            here.rf = rf_when_given_back(r.vector, here.rf), passage.open.rf = false;
         if (own_fault) write_cr2(raised);
     }
 
@@ -374,42 +375,43 @@ Search::Trial Search::meet_exits(const debug::Outcome& outcome, const Effect& ef
         const auto& end = attempt.outcome.response;
         namespace result = exceptions::result;
         if (end.result != result::serial && end.result != result::double_fault && end.result != result::shutdown) break;
-        svm::Prior prior = prior_of(attempt.stim, one_byte);
-        open.prior_error = left_open && i == 0 ? 2 : 0;
+        const svm::Prior prior = prior_of(attempt.stim, one_byte);
+        passage.open.prior_error = left_open && i == 0 ? 2 : 0;
         here.cr2 = c.guest.cr2;
         here.rip = attempt.stim.origin - c.state.cs_base();
 
         svm::Event second;
-        second.vector =
-            static_cast<std::uint8_t>(end.result == result::serial ? end.vector : attempt.outcome.met_vector);
+        const bool serial = end.result == result::serial;
+        second.vector = static_cast<std::uint8_t>(serial ? end.vector : attempt.outcome.met_vector);
         second.interrupt_op = by_interrupt_op;
-        const auto error = end.result == result::serial ? end.error : attempt.outcome.met_error;
+        const auto error = serial ? end.error : attempt.outcome.met_error;
         if (has_error(second.vector)) second.error = static_cast<std::uint32_t>(error);
-        Open of_second = open;
+        passage.open.dr6 = passage.open.error = passage.open.address = 0;
         if (end.writes_cr2) {
             second.address = attempt.outcome.cr2_low;
-            of_second.address = attempt.outcome.cr2_high - attempt.outcome.cr2_low;
+            passage.open.address = attempt.outcome.cr2_high - attempt.outcome.cr2_low;
         }
-        if (const Trial met = meet(second, prior, here, of_second, exited); met != Trial::Matches) return met;
-        open.ts_let_go |= exited && second.vector == vector_ts;
-        // #TS is met again without its intercept; every other exit makes the hypervisor combine the two.
-        const bool combined_by_hand = exited && second.vector != vector_ts;
-        if (combined_by_hand) here.rf = rf_when_given_back(second.vector, here.rf);
+        if (const Trial met = meet(second, prior, passage); met != Trial::Matches) return met;
         write_cr2(attempt.outcome);
+        // #TS is met again without its intercept; after every other exit the hypervisor combines the two.
+        passage.ts_let_go |= passage.exited && second.vector == vector_ts;
+        const bool combined_by_hand = passage.exited && second.vector != vector_ts;
+        if (combined_by_hand) here.rf = rf_when_given_back(second.vector, here.rf);
+        if (serial) continue;
+        svm::Event last;
         if (end.result == result::shutdown) {
-            if (combined_by_hand) return Trial::Matches;
-            svm::Event end_of_all;
-            end_of_all.source = svm::source::shutdown;
-            return meet(end_of_all, prior, here, open, exited);
+            if (combined_by_hand) break;
+            last.source = svm::source::shutdown;
+            return meet(last, prior, passage);
         }
-        if (end.result == result::double_fault && !combined_by_hand) {
-            svm::Event doubled;
-            doubled.vector = vector_df;
-            doubled.error = 0;
+        if (!combined_by_hand) {
+            last.vector = vector_df;
+            last.error = 0;
             here.cr2 = c.guest.cr2;
-            if (const Trial met = meet(doubled, prior, here, open, exited); met != Trial::Matches) return met;
+            passage.open.address = 0;
+            if (const Trial met = meet(last, prior, passage); met != Trial::Matches) return met;
         }
-        if (end.result == result::double_fault && (exited || combined_by_hand)) here.rf = false;
+        if (passage.exited || combined_by_hand) here.rf = false;
     }
     return Trial::Matches;
 }
