@@ -12,6 +12,7 @@
 #include "harness/mutate/mutation.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/case_text.hpp"
+#include "hypervisor/reference/reference_backend.hpp"
 #include "oracle/mutation.hpp"
 
 namespace faultline::harness::cli {
@@ -21,6 +22,7 @@ struct Options {
     std::uint64_t tapes = 0, programs = 0, seed = 1, first = 0;
     unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
     std::vector<std::string> quirks;
+    std::string world = "bare";
     bool json = false;
 };
 
@@ -32,8 +34,9 @@ struct Survivor {
 
 Result<Exit> mutate_tapes(const Options& o) {
     constexpr std::size_t most_shown = 50;
-    const Generator generator;
-    Machine machine(engine::make_engine_backend());
+    const bool svm = o.world == "svm";
+    const Generator generator({}, Profile{}.in(svm ? guest::World::Svm : guest::World::Bare));
+    Machine machine(svm ? reference::make_reference_backend() : engine::make_engine_backend());
     oracle::Judge judge;
     guest::Case kase;
     std::uint64_t made = 0, rejected = 0, not_passing = 0, unchanged = 0;
@@ -166,6 +169,9 @@ void add_mutate(CLI::App& app, Chosen& chosen) {
         ->delimiter(',')
         ->allow_extra_args(false)
         ->type_name("NAME[,NAME…]");
+    command->add_option("--world", o->world, "Tapes: of programs of this world (default: bare)")
+        ->check(CLI::IsMember({"bare", "svm"}))
+        ->type_name("W");
     command->add_option("--jobs", o->jobs, "Threads, each with one quirk at a time (with --programs)")
         ->check(CLI::Range(1u, 1024u))
         ->type_name("J");

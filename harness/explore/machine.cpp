@@ -47,6 +47,14 @@ Look Machine::look(const guest::Case& kase, const guest::Image& image, oracle::R
     if (!tape_->unsuitable.empty()) return {Verdict::Skip, std::string(tape_->unsuitable), {}};
     look.verdict = verdict_of(look.oracle.kind);
     look.reason = look.oracle.reason;
+    if (look.verdict != Verdict::Divergence && kase.world == guest::World::Svm && Pairs::concern(backend_->subject())) {
+        if (!pairs_) pairs_ = std::make_unique<Pairs>();
+        if (auto found = pairs_->check(kase)) {
+            look.verdict = Verdict::Divergence;
+            look.oracle = {.kind = oracle::VerdictKind::Divergence, .reason = {}, .divergences = {*std::move(found)}};
+            look.reason.clear();
+        }
+    }
     return look;
 }
 

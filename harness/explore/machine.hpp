@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "harness/metamorphic/pairs.hpp"
 #include "hypervisor/guest/assemble.hpp"
 #include "hypervisor/guest/backend.hpp"
 #include "hypervisor/guest/case.hpp"
@@ -40,7 +41,8 @@ class Machine {
 public:
     explicit Machine(std::unique_ptr<guest::Backend> backend) : backend_(std::move(backend)) {}
 
-    /// `use` is added to when given (coverage per rule).
+    /// By the oracle; where that has nothing to say against it, by the pairs that must agree. `use` is added to when
+    /// given (coverage per rule).
     Look look(const guest::Case& kase, oracle::RuleUse* use = nullptr);
     /// The same with an image assembled from `kase`.
     Look look(const guest::Case& kase, const guest::Image& image, oracle::RuleUse* use = nullptr);
@@ -57,6 +59,7 @@ private:
     std::unique_ptr<guest::Backend> backend_;
     guest::Assembler assembler_;
     oracle::Judge judge_;
+    std::unique_ptr<Pairs> pairs_;  ///< made for the first program that has any
     std::unique_ptr<guest::Image> image_ = std::make_unique<guest::Image>();
     std::unique_ptr<guest::Tape> tape_ = std::make_unique<guest::Tape>();
 };
