@@ -45,6 +45,13 @@ struct Builder {
         d.op_index = step.op;
         cpl = step.pre.cpl;
     }
+    /// VMRUN itself: there is no op yet.
+    void place_vmrun(std::string_view rule, std::string shape) {
+        d.rule = rule;
+        d.stimulus_class = "vmrun";
+        d.shape = std::move(shape);
+        cpl = subject_case.cpl;
+    }
     /// A wrong final state that no op accounts for.
     void place_end(const Step& step, std::string_view rule, std::string shape) {
         place(step, rule, std::move(shape));

@@ -175,11 +175,12 @@ Divergence explain_outcome(Builder& b, const Failure& failure, const Tape& tape)
             std::any_of(right.begin(), right.end(), [](const auto& o) { return o.response.event == event::none; });
         if (!silent) step = &candidate;
     }
-    if (!step) step = &failure.trail.back();
+    if (!step && !failure.trail.empty()) step = &failure.trail.back();
     b.d.record_index = static_cast<std::uint16_t>(tape.count);
-    b.place(*step, runs_to_its_end, fmt::format("outcome={}", guest::to_text(tape.outcome)));
-    b.d.expected =
-        failure.misfit == Misfit::Exception ? allowed_text(*step) : std::string(guest::to_text(failure.expected));
+    std::string shape = fmt::format("outcome={}", guest::to_text(tape.outcome));
+    step ? b.place(*step, runs_to_its_end, std::move(shape)) : b.place_vmrun(runs_to_its_end, std::move(shape));
+    b.d.expected = step && failure.misfit == Misfit::Exception ? allowed_text(*step)
+                                                               : std::string(guest::to_text(failure.expected));
     b.d.seen = fmt::format("{} at RIP {:X}h{}{}", guest::to_text(tape.outcome), tape.stop_rip,
                            tape.detail.empty() ? "" : ": ", tape.detail);
     b.field("outcome", std::string(guest::to_text(failure.expected)), std::string(guest::to_text(tape.outcome)));

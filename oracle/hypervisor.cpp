@@ -72,6 +72,7 @@ svm::Pre<Judging> pre_of(const Features::Svm& f) {
     pre.s_cet_reserved = f.shadow_stacks ? ~3ull : 0;
     pre.cr4_absent = f.cr4_absent, pre.efer_absent = f.efer_absent;
     pre.nrips = f.has(Svm::nrips), pre.decode_assists = f.has(Svm::decode_assists), pre.v_nmi = f.has(Svm::v_nmi);
+    pre.v_gif = f.has(Svm::vgif), pre.nested_paging = f.has(Svm::nested_paging), pre.idle_hlt = f.has(Svm::idle_hlt);
     return pre;
 }
 

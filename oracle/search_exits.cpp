@@ -122,7 +122,9 @@ Search::Advance Search::enter() {
     Candidate& c = *trial_;
     c = *current_;
     c.guest.entering = false;
-    SvmStimulus stim = svm::enter_of(hypervisor_->control().vmcb());
+    const svm::Control& control = hypervisor_->control();
+    SvmStimulus stim = svm::enter_of(control.vmcb());
+    if (control.bad_page_directory_pointers()) stim.standing |= svm::standing::pdpte_reserved;
     const Answered answered = ask(c, stim, {});
     const bool refused = exit_is_next(*tape_, 0, 0) && tape_->exits[0].code == guest::svm::exit_code::invalid;
     note(c, stim, {}, answered.shown);
@@ -306,7 +308,7 @@ Search::Trial Search::meet(const svm::Event& event, const svm::Prior& prior, Pas
     passage.exited = true;
     furthest_ = std::max(furthest_, c.record);
     if (event.vector == vector_pf && !stops) c.guest.cr2 = shown.info_2, c.guest.cr2_known = true;
-    if (stops) return ends(shut_down ? Outcome::Shutdown : Outcome::Stopped);
+    if (stops) return ends(Outcome::Stopped);
     return Trial::Matches;
 }
 

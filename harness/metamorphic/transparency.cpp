@@ -59,6 +59,8 @@ Transparency::Answer Transparency::check(const Case& bare, std::uint32_t forced)
         if (auto done = assembler_.assemble(*kase, run->image); !done)
             return no(Answer::NotComparable, std::move(done.error()));
     engine_->run(bare_->image, bare_->tape);
+    const auto judged = judge_.judge(bare, bare_->image, bare_->tape);
+    if (judged.kind == oracle::VerdictKind::NotModelled) return no(Answer::NotComparable, judged.reason);
     reference_->run(guest_->image, guest_->tape);
     for (const Run* run : {bare_.get(), guest_.get()})
         if (run->tape.outcome == Outcome::TapeOverflow || run->tape.outcome == Outcome::Hang)

@@ -1,5 +1,6 @@
 // A metamorphic check: to the guest, an exception that its hypervisor intercepts and reflects is the exception itself
 // (EXC-019). The same program runs bare and as a guest of the reference hypervisor; what the guest records must agree.
+// Only programs are compared whose bare run the oracle can judge: what it leaves open, two runs may do differently.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include "hypervisor/guest/assemble.hpp"
 #include "hypervisor/guest/backend.hpp"
 #include "hypervisor/guest/case.hpp"
+#include "oracle/judge.hpp"
 
 namespace faultline::harness {
 
@@ -35,6 +37,7 @@ private:
     Answer compare();
 
     guest::Assembler assembler_;
+    oracle::Judge judge_;
     std::unique_ptr<guest::Backend> engine_, reference_;
     std::unique_ptr<Run> bare_ = std::make_unique<Run>(), guest_ = std::make_unique<Run>();
     guest::Case twin_;

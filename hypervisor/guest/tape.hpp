@@ -151,7 +151,7 @@ struct Features {
         bool long_mode = false, shadow_stacks = false;  ///< CPUID 8000_0001 EDX[29]; CPUID 7.0 ECX[7]
         /// Bits of `edx`. AMD APM vol 3 (24594), "Function 8000_000Ah—SVM Features".
         static constexpr unsigned nested_paging = 0, lbr = 1, nrips = 3, clean_bits = 5, decode_assists = 7, vgif = 16,
-                                  v_nmi = 25;
+                                  v_nmi = 25, idle_hlt = 30;
         bool has(unsigned bit) const { return edx >> bit & 1; }
         auto operator<=>(const Svm&) const = default;
     } svm;

@@ -221,6 +221,18 @@ bool Control::bit(std::uint64_t map, std::uint64_t index) const {
     return byte((map & ~0xFFFull) + index / 8) >> index % 8 & 1;
 }
 
+bool Control::bad_page_directory_pointers() const {
+    // AMD APM vol 2, "Page-Directory-Pointer Entry", PAE: 63:52, 8:5 and 2:1 must be zero.
+    constexpr std::uint64_t present = 1, reserved = 0xFFFull << 52 | 0x1E6;
+    const std::uint64_t first = vmcb_.cr3 & 0xFFFF'FFE0;
+    for (unsigned i = 0; i < 4; ++i) {
+        std::uint64_t entry = 0;
+        for (unsigned b = 0; b < 8; ++b) entry |= std::uint64_t{byte(first + 8 * i + b)} << 8 * b;
+        if (entry & present && entry & reserved) return true;
+    }
+    return false;
+}
+
 std::uint64_t Control::ports(std::uint16_t port) const {
     std::uint64_t bits = 0;
     for (unsigned i = 0; i < 4; ++i) bits |= std::uint64_t{bit(vmcb_.iopm_base, port + i)} << i;

@@ -22,6 +22,9 @@ public:
     guest::svm::Intercepts intercepts() const;
     /// HLT's idle intercept is asked for, and whether a virtual interrupt is pending there is not known.
     bool interrupts_may_be_pending() const;
+    /// CR3's four PAE page directory pointers, read as they lie in memory: one is present and has a reserved bit set.
+    /// Outside the image's memory: none.
+    bool bad_page_directory_pointers() const;
     /// Bit i: the IOPM's bit of `port` + i. Of a map outside the image's memory: none.
     std::uint64_t ports(std::uint16_t port) const;
     /// The MSRPM's bit of this MSR and direction; false where it has none.
