@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "hypervisor/engine/machine.hpp"
@@ -26,8 +27,15 @@ public:
     template <class T>
     void set(T Vmcb::*field, const std::type_identity_t<T>& value) {
         static constexpr Vmcb origin{};
-        const auto offset = reinterpret_cast<const char*>(&(origin.*field)) - reinterpret_cast<const char*>(&origin);
-        m_.write_physical(physical_ + static_cast<std::uint64_t>(offset), &value, sizeof value);
+        const auto offset = static_cast<std::uint64_t>(reinterpret_cast<const char*>(&(origin.*field)) -
+                                                       reinterpret_cast<const char*>(&origin));
+        const std::size_t page = physical_ / Memory::page_size;
+        if (physical_ % Memory::page_size == 0 && page < Memory::page_count) [[likely]] {
+            std::memcpy(m_.memory.page(page) + offset, &value, sizeof value);
+            if (!m_.memory.mark(page, offset, sizeof value)) [[likely]]
+                return;
+        }
+        m_.write_physical(physical_ + offset, &value, sizeof value);
     }
 
 private:
