@@ -2,6 +2,7 @@
 // holds, only the sanitizers can say.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 
 #include "hypervisor/engine/svm/exits.hpp"
@@ -142,6 +143,84 @@ TEST(SvmFuzz, AnyVmcbLeadsToAnArchitecturalEnd) {
         VmcbFuzzer(seed).run();
         if (HasFatalFailure()) return;
     }
+}
+
+// ---- Each by name: what it ends in -------------------------------------------------------------------------------
+
+TEST(SvmHostile, AVmcbThatIsNotThereIsInvalidAndSaysSoToNobody) {
+    for (const std::uint64_t address :
+         std::array<std::uint64_t, 3>{Memory::size, 0x7FFF'FFFF'F000, (1ull << 48) - 0x1000}) {
+        SvmMachine t;
+        t.m.enter_guest(address);
+        EXPECT_EQ(t.m.run(100), Exit::VmExit);
+        EXPECT_FALSE(t.m.svm.in_guest);
+    }
+}
+
+TEST(SvmHostile, AVmcbThatEndsBeyondMemoryIsReadAsFarAsItGoes) {
+    SvmMachine t;
+    constexpr std::uint64_t control_area = 0x400;
+    t.m.write_physical(Memory::size - control_area, &t.vmcb, control_area);
+    t.m.enter_guest(Memory::size - control_area);
+    EXPECT_EQ(t.m.run(100), Exit::VmExit) << "the guest's state is all ones";
+}
+
+TEST(SvmHostile, APermissionsMapThatIsNotThereAsksForEveryExit) {
+    SvmMachine t;
+    t.intercept(Intercept::Io);
+    t.intercept(Intercept::Msr);
+    t.vmcb.iopm_base = 0x7F'FFFF'0000;
+    t.vmcb.msrpm_base = 0x7F'FFFF'8000;
+    EXPECT_EQ(t.run({0xE4, 0x10, 0xF4}), code_of(Intercept::Io));
+    t.vmcb.rip = place::guest;
+    t.m.cpu.r[rcx] = 0x1D9;
+    EXPECT_EQ(t.run({0x0F, 0x32, 0xF4}), code_of(Intercept::Msr));
+}
+
+TEST(SvmHostile, PermissionsMapsAtTheEndOfMemoryAreReadWithinIt) {
+    SvmMachine t;
+    t.intercept(Intercept::Io);
+    t.vmcb.iopm_base = Memory::size - 0x1000;  // ports from 8000h on lie beyond
+    t.m.cpu.r[rdx] = 0x7FFF;
+    EXPECT_EQ(t.run({0xED, 0xF4}), code_of(Intercept::Io)) << "four ports, three of them beyond";
+    t.vmcb.rip = place::guest;
+    EXPECT_EQ(t.run({0xEC, 0xF4}), code_of(Intercept::Hlt));
+}
+
+TEST(SvmHostile, AGuestThatNeverExitsEndsAtTheStepLimitAndMayGoOn) {
+    SvmMachine t;
+    t.run({0xEB, 0xFE});
+    EXPECT_EQ(t.last_exit, Exit::StepLimit);
+    EXPECT_TRUE(t.m.svm.in_guest);
+    t.resume(10);
+    EXPECT_EQ(t.last_exit, Exit::StepLimit);
+
+    SvmMachine by_code;
+    by_code.guest_code({0xEB, 0xFE});
+    EXPECT_EQ(by_code.run_as_code(1000), Exit::StepLimit);
+    EXPECT_TRUE(by_code.m.svm.in_guest);
+}
+
+TEST(SvmHostile, AGuestWhoseEveryExceptionFaultsExitsOrShutsDown) {
+    SvmMachine t;
+    t.vmcb.idtr.limit = 0;
+    t.run({0x0F, 0x0B});
+    EXPECT_EQ(t.last_exit, Exit::Shutdown);
+    SvmMachine asked;
+    asked.vmcb.idtr.limit = 0;
+    asked.intercept(Intercept::Shutdown);
+    EXPECT_EQ(asked.run({0x0F, 0x0B}), code_of(Intercept::Shutdown));
+}
+
+TEST(SvmHostile, AGuestMayOverwriteItsOwnVmcb) {
+    SvmMachine t;
+    t.m.cpu.r[rdi] = place::vmcb;
+    t.m.cpu.r[rcx] = 0x1000;
+    t.vmcb.rax = 0xFF;
+    t.guest_code({0xF3, 0xAA, 0xF4});
+    EXPECT_EQ(t.run(10'000), code_of(Intercept::Hlt)) << "REP STOSB: the processor has its own copy";
+    EXPECT_EQ(t.vmcb.rip, place::guest + 2) << "and writes what #VMEXIT writes";
+    EXPECT_EQ(t.vmcb.intercept_cr, 0xFFFF'FFFF) << "and nothing else";
 }
 
 }  // namespace
