@@ -226,6 +226,25 @@ TEST_F(Cli, HelpAndListsAreForNewcomers) {
     EXPECT_EQ(doctor["backends"][0]["available"], true);
 }
 
+/// The corpus has a case of every exit and every refusal that the built-in machine can produce; less of it has not.
+TEST_F(Cli, ListExitsIsContentOnlyWithACaseOfEach) {
+    const Ran whole = run("list exits --format json");
+    EXPECT_EQ(whole.exit, 0) << whole.out;
+    const auto json = nlohmann::json::parse(whole.out);
+    const auto row = [&](const char* table, const char* name) {
+        for (const auto& one : json[table])
+            if (one["name"] == name) return one;
+        return nlohmann::json{};
+    };
+    EXPECT_FALSE(row("exits", "npf")["cases"].empty());
+    EXPECT_EQ(row("exits", "npf")["what"], "0x400");
+    EXPECT_FALSE(row("checks", "VMR-010")["cases"].empty());
+    EXPECT_TRUE(row("exits", "vmgexit").contains("never"));
+    const Ran other = run("list exits --corpora " FAULTLINE_SOURCE_DIR "/corpora/conformance/debug");
+    EXPECT_EQ(other.exit, 1);
+    EXPECT_NE(other.out.find("NO CASE"), std::string::npos);
+}
+
 /// A rule's page and the coverage table speak of what the database saw.
 TEST_F(Cli, RulesSayWhoAppliedThem) {
     const std::string file = path("rules.db");
