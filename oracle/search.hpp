@@ -68,7 +68,6 @@ private:
     struct Passage {
         svm::Standing standing;
         Open open;
-        std::uint64_t held = 0;  ///< causes of #DB that an exit may lose
         bool ts_let_go = false;  ///< the hypervisor has let the guest meet its #TS once more
         bool exited = false;     ///< what was met last was intercepted
     };

@@ -154,6 +154,7 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         why_ = "a #DB that changes more than DR6, or leaves bits of DR6 open, cannot be delivered";
         return Trial::NotModelled;
     }
+    const std::uint32_t exits_before = c.guest.exits;
     if (hypervisor_) {
         const Trial met = meet_exits(outcome, effect, raised, way);
         if (met != Trial::Matches) return met;
@@ -176,7 +177,9 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         return Trial::NotModelled;
     }
     if (c.record == tape_capacity) return ends(Outcome::TapeOverflow);
-    const auto held = (leaves_trap_for_handler(r) ? r.held : 0) | way.end().held;
+    // What is held back does not outlive an exit: the VMCB has no place for it.
+    const bool lost = c.guest.exits != exits_before;
+    const auto held = (leaves_trap_for_handler(r) && !lost ? r.held : 0) | way.end().held;
     if (held) {
         const Trial inner = nested_trap(walk_->at_handler(c, way), held);
         if (inner != Trial::Matches) return inner;

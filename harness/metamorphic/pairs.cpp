@@ -30,8 +30,8 @@ oracle::Divergence divergence(std::string_view rule, std::string_view pair, cons
     return d;
 }
 
-/// A mask for the program: any, but always the same.
-std::uint32_t forced_mask(const Case& kase) {
+/// Any number for a program, but always the same.
+std::uint32_t mask_of(const Case& kase) {
     std::uint64_t mix = kase.environment.dr7.literal ^ kase.environment.rflags << 32;
     for (const Value& value : kase.environment.gpr) mix = (mix ^ value.literal) * 0x9E37'79B9'7F4A'7C15ull;
     return static_cast<std::uint32_t>(mix >> 32);
@@ -48,11 +48,14 @@ std::optional<oracle::Divergence> Pairs::check(const Case& kase) {
         return found;
     };
     if (auto found = twins(realisation_, "SVM-201", "realisation")) return found;
-    if (auto found = twins(save_restore_, "SVM-202", "save-restore")) return found;
+    // Moving a guest copies its whole memory: every sixteenth program, always the same.
+    const std::uint32_t lot = mask_of(kase);
+    if (lot % 16 == 0)
+        if (auto found = twins(save_restore_, "SVM-202", "save-restore")) return found;
     Case bare = kase;
     bare.world = World::Bare;
     bare.vmm = {};
-    if (transparency_.check(bare, kase.vmm.forced | forced_mask(kase)) == Transparency::Answer::Differs)
+    if (transparency_.check(bare, kase.vmm.forced | lot) == Transparency::Answer::Differs)
         return divergence("EXC-019", "transparency", kase, transparency_.why(), transparency_.tapes());
     return std::nullopt;
 }
