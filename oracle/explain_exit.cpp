@@ -125,21 +125,26 @@ std::optional<Divergence> explain_exit(const Case& subject_case, const Tape& tap
     for (const Failure& failure : failures) {
         const bool due = exit_is_next(tape, failure.exits, failure.record);
         if (!due && failure.misfit != Misfit::Exit) continue;
-        constexpr std::size_t of_a_missing_exit = 3, of_another_place = 8, of_no_question = 20;
+        constexpr std::size_t most_of_rules = 2, of_a_missing_exit = 3, of_another_code = 3, of_another_place = 8,
+                              of_no_question = 20;
         const auto consider = [&](const Question& question, const SvmResponse& seen, unsigned saved, std::size_t cost) {
             Rules rules = violated(pre, question.stim, seen);
             if (rules.empty() && saved == 0) return;
-            cost += rules.size() + static_cast<std::size_t>(std::popcount(saved));
+            cost += std::min(rules.size(), most_of_rules) + static_cast<std::size_t>(std::popcount(saved));
             if (cost < best.cost) best = {&failure, question, seen, std::move(rules), saved, cost};
         };
         for (const Question& question : failure.questions) {
             if (question.record != failure.record || question.exit != failure.exits || question.exited) continue;
-            if (due) {
+            const bool entering = question.stim.kind == moment::enter;
+            if (due && (!entering || tape.exits[failure.exits].code == guest::svm::exit_code::invalid)) {
                 const VmExit& exit = tape.exits[failure.exits];
-                const bool here = exit.rip == question.stim.rip || question.stim.kind == moment::enter;
+                const bool exception = question.stim.kind == moment::exception;
+                const auto code = exception ? first_exception + question.stim.vector : question.stim.intercept;
+                const std::size_t elsewhere =
+                    !exception && !entering && exit.rip != question.stim.rip ? of_another_place : 0;
+                const std::size_t other = !entering && exit.code != code ? of_another_code : 0;
                 consider(question, oracle::svm::response_of(exit, question.stim.kind),
-                         question.stim.kind == moment::enter ? 0 : misfits(exit, question.state, question.record),
-                         here ? 0 : of_another_place);
+                         entering ? 0 : misfits(exit, question.state, question.record), elsewhere + other);
             }
             consider(question, {}, 0, of_a_missing_exit);
         }

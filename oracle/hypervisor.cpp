@@ -82,8 +82,8 @@ Hypervisor::Hypervisor(const Case& subject_case, const Image& image, const Featu
       pre_(pre_of(features.svm)),
       intercepts_(control_.intercepts()),
       forced_(static_cast<std::uint32_t>(image.params.forced_exceptions) & takes_by_force()),
-      unmodelled_(features.svm.asids == 0 ? "the tape does not say what its machine's SVM is"
-                                          : why_unmodelled(subject_case, image, control_.vmcb())) {
+      known_machine_(features.svm.asids != 0),
+      unmodelled_(why_unmodelled(subject_case, image, control_.vmcb())) {
     intercepts_.words[2] |= forced_;
 }
 

@@ -16,7 +16,11 @@ public:
     const svm::Pre<Judging>& pre() const { return pre_; }
     /// What the program runs under, from its first op on; the stage's stubs switch it off and on.
     const guest::svm::Intercepts& intercepts() const { return intercepts_; }
-    /// Why nothing can be said about this machine or this VMCB, or null. VMRUN's own checks aside: those can always.
+    /// Why nothing can be said about this machine, or null.
+    const char* unknown_machine() const {
+        return known_machine_ ? nullptr : "the tape does not say what its machine's SVM is";
+    }
+    /// Why nothing can be said about a guest of this VMCB, or null; whether VMRUN refuses it always can.
     const char* unmodelled() const { return unmodelled_; }
 
     /// The answer to an intercepted exception is the run's end. Otherwise the guest gets it as if nobody had
@@ -31,6 +35,7 @@ private:
     svm::Pre<Judging> pre_{};
     guest::svm::Intercepts intercepts_;
     std::uint32_t forced_;
+    bool known_machine_;
     const char* unmodelled_ = nullptr;
 };
 

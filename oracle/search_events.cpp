@@ -104,7 +104,8 @@ Search::Trial Search::try_event(const debug::Outcome& outcome, const Effect& eff
     const std::uint32_t next = current_->record;
     // Most outcomes are seen to differ without building the state behind them.
     if (!leaves_trap_for_handler(r) && !(at_end && r.event == event::fault) && next < tape_->count &&
-        next < tape_capacity && current_->state.mode != Mode::Real16 && !case_->environment.surroundings.task) {
+        next < tape_capacity && !(hypervisor_ && exit_is_next(*tape_, current_->guest.exits, next)) &&
+        current_->state.mode != Mode::Real16 && !case_->environment.surroundings.task) {
         const Record& record = tape_->records[next];
         const bool other = record.vector == vector_nmi || record.vector == vector_ac ||
                            (record.vector >= vector_df && record.vector <= vector_pf);
@@ -155,6 +156,11 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         return Trial::NotModelled;
     }
     const std::uint32_t exits_before = c.guest.exits;
+    // Behind an exit that fits, what does not fit is further on the way.
+    const auto differs = [&] {
+        if (c.guest.exits != exits_before) fail(Misfit::Exception, c);
+        return Trial::Differs;
+    };
     if (hypervisor_) {
         const Trial met = meet_exits(outcome, effect, raised, way);
         if (met != Trial::Matches) return met;
@@ -192,8 +198,8 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
         Expected df;
         df.vector = vector_df;
         df.only_vector = true;
-        if (!shows_more(df)) return Trial::Differs;
-        if (!oracle::fits(df, tape_->records[c.record])) return Trial::Differs;
+        if (!shows_more(df)) return differs();
+        if (!oracle::fits(df, tape_->records[c.record])) return differs();
         ++c.record;
         return ends(Outcome::DoubleFault);
     }
@@ -208,9 +214,9 @@ Search::Trial Search::try_arrival(const debug::Outcome& outcome, const Effect& e
     }
     if (hypervisor_ && way.vector() == vector_pf && c.guest.cr2_known)
         expected.cr2 = c.guest.cr2, expected.cr2_span = 0;
-    if (!shows_more(expected)) return Trial::Differs;
+    if (!shows_more(expected)) return differs();
     const Record record = fill_in(*tape_, c.record, expected);
-    if (!oracle::fits(expected, record)) return Trial::Differs;
+    if (!oracle::fits(expected, record)) return differs();
     walk_->clobber(c);
     ++c.record;
     if (record.vector == vector_pf) c.guest.cr2 = record.cr2, c.guest.cr2_known = true;

@@ -138,6 +138,7 @@ const char* Walk::start(Candidate& c, const Hypervisor* hypervisor) const {
     c.exited = false;
     if (hypervisor) {
         c.guest.entering = true;
+        if (const char* why = hypervisor->unknown_machine()) return why;
         return hypervisor->unmodelled() ? nullptr : start_guest(c, hypervisor->control().vmcb());
     }
     if (image_.stage != stage_of(World::Bare, image_.mode)) return "only worlds bare and svm are judged so far";

@@ -84,7 +84,7 @@ TEST_F(Cli, AnUnknownBackendIsStatus64AndMakesNoDatabase) {
 }
 
 TEST_F(Cli, AWorldThatCannotRunHereIsSkipped) {
-    refuses("explore --backend engine --world svm --programs 5 --db " + path("new.db"), 4, "svm");
+    refuses("explore --backend engine --world vmx --programs 5 --db " + path("new.db"), 4, "vmx");
     refuses("explore --backend reference --programs 5 --db " + path("new.db"), 4, "svm only");
     EXPECT_FALSE(fs::exists(path("new.db")));
 }

@@ -93,6 +93,19 @@ TEST(OrderedQueue, ClosingHandsOutNothingMore) {
     EXPECT_EQ(queue.take(result, std::chrono::seconds(10)), OrderedQueue<int>::Take::Finished);
 }
 
+TEST(Explore, GuestsOfBothHypervisorsDoNotDiverge) {
+    static const Generator generator({}, Profile{}.in(guest::World::Svm));
+    for (const auto& subject : {BackendFactory([] { return engine::make_engine_backend(); }),
+                                BackendFactory([] { return reference::make_reference_backend(); })}) {
+        Plan plan = plan_for(subject, 600);
+        plan.source = [](std::uint64_t index, guest::Case& kase) { generator.draw(11, index, kase); };
+        const auto summary = explore(plan);
+        ASSERT_TRUE(summary) << summary.error().message;
+        EXPECT_EQ(summary->total(Verdict::Divergence), 0u) << summary->findings.front().title;
+        EXPECT_GT(summary->total(Verdict::Pass), 570u);
+    }
+}
+
 TEST(Explore, AWrongSubjectIsFoundConfirmedAndShrunk) {
     auto summary = explore(plan_for(factory<ForgetsBs>(), 300));
     ASSERT_TRUE(summary) << summary.error().message;
