@@ -68,6 +68,8 @@ Search::Result Search::follow() {
     failures_.clear();
     questions_.clear();
     asked_before_ = 0;
+    only_breakpoint_ = false;
+    injected_ = Injected::No;
     for (unsigned i = 0; i < image.op_count; ++i) op_at_[image.op_offset[i]] = static_cast<std::uint8_t>(i + 1);
     Result result = Result::Misfits;
     for (;;) {

@@ -201,6 +201,7 @@ bool Search::intercept(const Effect& effect, bool known, Advance& next) {
     const std::uint64_t fallthrough = walk_->image().op_address(number + 1);
     svm::Standing here = standing(c, s.rip);
     here.next_rip = fallthrough - s.cs_base();
+    const bool raises_known = known || effect.raises_nothing;
     const Effect plain = known ? Effect{} : no_effect(s, fallthrough);
     const Effect& what = known ? effect : plain;
     auto stim = svm::instruction_of(op, what, s, here, hypervisor_->control(), hypervisor_->intercepts());
@@ -219,7 +220,7 @@ bool Search::intercept(const Effect& effect, bool known, Advance& next) {
     Open open;
     open.shadow = c.guest.shadow_open;
     Answered answered = ask(t, *stim, open);
-    if (!known && answered.exits) {  // what it raises is not known either: only where that makes no difference
+    if (!raises_known && answered.exits) {  // what it raises is not known either: only where that makes no difference
         SvmStimulus other = *stim;
         other.raises |= svm::raises::exceptions;
         const std::uint32_t exits = own_tape_.exit_count;

@@ -11,6 +11,7 @@
 #include "harness/scratch.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/case_text.hpp"
+#include "hypervisor/reference/reference_backend.hpp"
 
 namespace faultline::harness {
 namespace {

@@ -57,10 +57,10 @@ Generator::Generator(const Weights& weights, const Profile& profile) : weights_(
         for (std::size_t i = 0; i < catalogue.size(); ++i)
             if (catalogue[i].mnemonic == weights_.behind_mov_ss[n]) behind_mov_ss_[n] = static_cast<std::uint8_t>(i);
     for (std::size_t theme = 0; theme <= weights_.themes.size(); ++theme)
-        bent_.push_back(bend(weights_, static_cast<Theme>(theme)));
+        bent_.push_back(bend(weights_, static_cast<Theme>(theme), profile_.world));
 }
 
-Generator::Bent Generator::bend(const Weights& weights, Theme theme) {
+Generator::Bent Generator::bend(const Weights& weights, Theme theme, guest::World world) {
     const auto catalogue = guest::op_catalogue();
     Bent result{bent(weights, theme)};
     for (std::size_t mode = 0; mode < result.op_by_lot.size(); ++mode) {
@@ -69,7 +69,7 @@ Generator::Bent Generator::bend(const Weights& weights, Theme theme) {
             for (std::size_t i = 0; i < catalogue.size(); ++i)
                 if (catalogue[i].mnemonic == named.mnemonic) weight[i] = named.weight;
         for (std::size_t i = 0; i < weight.size(); ++i)
-            if (!guest::op_exists(i, static_cast<guest::Mode>(mode))) weight[i] = 0;
+            if (!guest::op_exists(i, static_cast<guest::Mode>(mode), world)) weight[i] = 0;
         std::uint64_t total = 0, sum = 0;
         for (const unsigned w : weight) total += w;
         std::size_t lot = 0;

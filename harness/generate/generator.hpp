@@ -38,7 +38,7 @@ private:
         Weights weights;
         std::array<Lots, 4> op_by_lot{};
     };
-    static Bent bend(const Weights& weights, Theme theme);
+    static Bent bend(const Weights& weights, Theme theme, guest::World world);
 
     Weights weights_;
     Profile profile_;

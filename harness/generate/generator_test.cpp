@@ -1,5 +1,7 @@
 #include "harness/generate/generator.hpp"
 
+#include "harness/generate/hypervised.hpp"
+
 #include <gtest/gtest.h>
 
 #include <rapidcheck/gtest.h>
@@ -68,7 +70,20 @@ TEST(Generator, EveryOpIsDrawn) {
     std::array<unsigned, std::variant_size_v<Op>> drawn{};
     for (std::uint64_t i = 0; i < 20'000; ++i)
         for (const Op& op : draw(1, i).ops) ++drawn[op.index()];
-    for (std::size_t i = 0; i < drawn.size(); ++i) EXPECT_GT(drawn[i], 0u) << op_catalogue()[i].mnemonic;
+    for (std::size_t i = 0; i < drawn.size(); ++i)
+        EXPECT_EQ(drawn[i] > 0, !intercept_of(op_catalogue()[i].mnemonic)) << op_catalogue()[i].mnemonic;
+}
+
+TEST(Generator, WhatIsThereToBeInterceptedIsDrawnInWorldSvm) {
+    const Generator guests({}, Profile{}.in(World::Svm));
+    std::map<std::string_view, unsigned> drawn;
+    Case kase;
+    for (std::uint64_t i = 0; i < 20'000; ++i) {
+        guests.draw(1, i, kase);
+        ASSERT_EQ(kase.world, World::Svm);
+        for (const Op& op : kase.ops) ++drawn[op_catalogue()[op.index()].mnemonic];
+    }
+    for (const auto& [mnemonic, intercept] : hypervised_ops) EXPECT_GT(drawn[mnemonic], 0u) << mnemonic;
 }
 
 RC_GTEST_PROP(GeneratorLaw, EveryCaseAssembles, ()) {

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "harness/generate/draft.hpp"
+#include "harness/generate/hypervised.hpp"
 #include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/op_fields.hpp"
 
@@ -463,6 +464,9 @@ void Draft::emit() {
 }
 
 void Draft::move(std::size_t index) {
+    // What is there to be intercepted mostly is.
+    if (const Intercept* own = intercept_of(op_catalogue()[index].mnemonic); own && random_.percent(95))
+        case_.vmm.intercepts.set(*own);
     constexpr auto table = []<std::size_t... I>(std::index_sequence<I...>) {
         return std::array{&Draft::emit<std::variant_alternative_t<I, Op>>...};
     }

@@ -276,6 +276,16 @@ void EffectBuilder::next_part(Mem at, Width width, unsigned beyond) {
     unmodelled(
         "an operand of two parts, one not mapped and one beyond the limit: which is checked first is not stated");
 }
+void EffectBuilder::in_any_order(Mem at, unsigned bytes) {
+    if (effect_.unmodelled) return;
+    const auto first = linear(place(at)), last = first + bytes - 1;
+    Fault& f = effect_.fault;
+    if (page_of(first) != page_of(last) || f.out_of_range || f.misaligned) {
+        effect_.faults = false;
+        return unmodelled("an operand of two parts, and which of them is written first is not stated");
+    }
+    if (effect_.faults && f.page) f.span = static_cast<std::uint8_t>(last - f.address);
+}
 void EffectBuilder::frame_in_any_order(unsigned slots) {
     Fault& f = effect_.fault;
     if (!effect_.faults || !f.page) return;

@@ -73,6 +73,9 @@ public:
     /// The operand just read goes on: its next part is beyond the limit, while paging has refused the first. Which
     /// check comes first, no manual says: unmodelled.
     void next_part(Mem at, Width width, unsigned beyond);
+    /// The operand just written is the beginning of one of `bytes`, whose parts are written in an order that is not
+    /// stated: of those that paging refuses any may be met first.
+    void in_any_order(Mem at, unsigned bytes);
     void store(Mem at, Width width, Known value);
     /// Read-modify-write: the read half, which already asks for write permission; then store().
     Known load_for_write(Mem at, Width width);

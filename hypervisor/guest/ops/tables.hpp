@@ -16,6 +16,9 @@ inline Encoding pseudo_descriptor(const Encoder& with, ZydisMnemonic mnemonic, M
 inline Effect stored_pseudo_descriptor(const EffectContext& context, Mem at) {
     EffectBuilder e(context);
     e.store(at, {2}, {0, false});
+    const Width base{static_cast<std::uint8_t>(e.slot().bytes == 8 ? 8 : 4)};
+    e.next_part(at, base, 2);
+    e.in_any_order(at, 2u + base.bytes);
     if (!e.stopped()) e.unmodelled("SGDT or SIDT writes");
     return e.done();
 }
