@@ -155,8 +155,9 @@ Search::Advance Search::inject() {
         return not_modelled("vector 1 is injected under general detect");
     if (((info & guest::svm::event_info::has_error) != 0) != (type == Exception && has_error(vector)))
         return not_modelled("EVENTINJ's error code is not what the vector is known for");
-    if (type != Exception && has_error(vector))
-        return not_modelled("an interrupt is injected with a vector whose handler expects an error code");
+    constexpr std::uint64_t vector_ud = 6;  // its handler ends the program
+    if (type != Exception && (has_error(vector) || vector == vector_ud))
+        return not_modelled("an interrupt is injected with a vector whose handler expects an exception");
     debug::Outcome outcome{};
     auto& r = outcome.response;
     r.event = type == Exception && !by_instruction ? event::fault : event::delivered;

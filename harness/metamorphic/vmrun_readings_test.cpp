@@ -25,6 +25,7 @@ svm::Pre<oracle::Judging> engine_features() {
     svm::Pre<oracle::Judging> pre{};
     pre.long_mode = pre.nrips = pre.decode_assists = pre.v_nmi = pre.v_gif = true;
     pre.physical_limit = 1ull << engine::physical_address_bits;
+    pre.nested_paging = true;
     pre.asid_count = 16;
     pre.cr4_absent = ~svm::cr4::mbz & ~engine::cr4::defined;
     pre.efer_absent = ~(svm::efer::mbz | svm::efer::raz) & ~engine::efer::defined;
