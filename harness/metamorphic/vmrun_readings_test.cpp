@@ -45,7 +45,8 @@ std::uint64_t another(Stream& random, std::uint64_t value, unsigned bytes) {
 
 TEST(VmrunReadings, EngineAndOracleRefuseTheSameVmcbs) {
     const guest::Stage& stage = *guest::stage_of(guest::World::Svm, guest::Mode::Long64);
-    const engine::Machine machine(stage.memory);
+    engine::Machine machine(stage.memory);
+    machine.cpu.cr0 = stage.cr0;  // the host pages
     const auto pre = engine_features();
     const auto fields = guest::vmcb_fields();
     Vmcb good;
