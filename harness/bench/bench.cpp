@@ -8,11 +8,13 @@
 #include "harness/bench/bochs.hpp"
 #include "harness/bench/kvm_floor.hpp"
 #include "harness/bench/native_rate.hpp"
+#include "harness/bench/svm_rate.hpp"
 #include "harness/bench/unicorn_peer.hpp"
 #include "harness/explore/collector.hpp"
 #include "harness/explore/explore.hpp"
 #include "harness/generate/generator.hpp"
 #include "harness/scratch.hpp"
+#include "hypervisor/engine/bench.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/tape_text.hpp"
 #include "hypervisor/kvm/kvm_backend.hpp"
@@ -126,10 +128,13 @@ public:
                 on_unicorn_.push_back(i);
         }
         set_up_kvm();
+        svm_ = std::make_unique<SvmRate>(cases_);
+        result_.svm_programs = svm_->programs();
         for (unsigned round = 0; round < o_.rounds; ++round) {
             stages();
             if (floor_) kvm();
             peers();
+            if (!svm()) return fail(Exit::Internal, "the loop of VMRUNs did not come to its end");
             const double one = explore_rate(generator_, o_, 1), two = explore_rate(generator_, o_, 2);
             jobs1_.add(one);
             jobs2_.add(two);
@@ -172,6 +177,19 @@ private:
         judge_.add(per_program_us(seconds_of([&] {
             for (std::uint64_t i = 0; i < o_.programs; ++i) (void)oracle_.judge(cases_[i], images_[i], tapes_[i]);
         })));
+    }
+
+    bool svm() {
+        constexpr std::uint64_t round_trips = 20'000;
+        const double loop = engine::vmrun_loop_seconds(round_trips);
+        vmrun_rate_.add(round_trips / loop);
+        const auto [bare, reference, monitor] = svm_->turn();
+        svm_rate_.add(static_cast<double>(svm_->programs()) / reference.whole);
+        reference_ratio_.add(bare.whole / reference.whole);
+        reference_run_ratio_.add(bare.run / reference.run);
+        monitor_ratio_.add(bare.whole / monitor.whole);
+        monitor_run_ratio_.add(bare.run / monitor.run);
+        return loop > 0;
     }
 
     /// End to end and floor take turns in small parts of the same programs.
@@ -279,6 +297,12 @@ private:
         f.unicorn_programs = on_unicorn_.size();
         f.jobs1_programs_per_second = jobs1_.get();
         f.jobs2_programs_per_second = jobs2_.get();
+        f.svm_over_bare_reference = reference_ratio_.get();
+        f.svm_over_bare_monitor = monitor_ratio_.get();
+        f.svm_run_over_bare_reference = reference_run_ratio_.get();
+        f.svm_run_over_bare_monitor = monitor_run_ratio_.get();
+        f.svm_programs_per_second = svm_rate_.get();
+        f.vmrun_round_trips_per_second = vmrun_rate_.get();
         return f;
     }
 
@@ -295,11 +319,13 @@ private:
     std::unique_ptr<UnicornPeer> unicorn_ = UnicornPeer::make(*loop_.stage);
     std::unique_ptr<Machine> kvm_;
     std::unique_ptr<KvmFloor> floor_;
+    std::unique_ptr<SvmRate> svm_;
     std::vector<std::uint64_t> on_kvm_, on_unicorn_;
     double engine_seconds_ = 0, store_us_ = 0;
     Median generate_, assemble_, run_, judge_, kvm_rate_, floor_rate_, kvm_ratio_, engine_rate_, engine_mips_,
         unicorn_rate_, unicorn_ratio_, unicorn_mips_, jobs1_, jobs2_, jobs_ratio_, native_rate_, native_ratio_,
-        round_trip_us_;
+        round_trip_us_, svm_rate_, reference_ratio_, reference_run_ratio_, monitor_ratio_, monitor_run_ratio_,
+        vmrun_rate_;
     BenchFigures result_;
 };
 

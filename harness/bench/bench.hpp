@@ -40,6 +40,13 @@ struct BenchFigures {
     std::optional<double> unicorn_programs_per_second;
     std::uint64_t unicorn_programs = 0;  ///< those without MOV to DR (Unicorn dies of it) that it runs to their end
     double jobs1_programs_per_second = 0, jobs2_programs_per_second = 0;
+    // World svm: the same programs as guests and bare, programs per second of one over the other's. From a case to its
+    // verdict, and the run alone; under the reference hypervisor, and under the stage's monitor on the engine.
+    double svm_over_bare_reference = 0, svm_over_bare_monitor = 0;
+    double svm_run_over_bare_reference = 0, svm_run_over_bare_monitor = 0;
+    std::uint64_t svm_programs = 0;           ///< those of the programs that can be guests
+    double svm_programs_per_second = 0;       ///< under the reference hypervisor, to the verdict
+    double vmrun_round_trips_per_second = 0;  ///< VMRUN to #VMEXIT and on to the next VMRUN, of code on the engine
 };
 
 Result<BenchFigures> bench(const BenchOptions& options);

@@ -28,6 +28,12 @@ void print_figures(const BenchFigures& f) {
     fmt::print("two jobs over one           {:>10.2f}   ({:.0f} against {:.0f} programs/s)\n", f.jobs2_over_jobs1,
                f.jobs2_programs_per_second, f.jobs1_programs_per_second);
     fmt::print(
+        "a guest over bare           {:>10.2f}   reference hypervisor; {:.2f} the run alone ({:.0f} programs/s)\n",
+        f.svm_over_bare_reference, f.svm_run_over_bare_reference, f.svm_programs_per_second);
+    fmt::print("                            {:>10.2f}   monitor on the engine; {:.2f} the run alone ({} programs)\n",
+               f.svm_over_bare_monitor, f.svm_run_over_bare_monitor, f.svm_programs);
+    fmt::print("VMRUN to VMRUN              {:>10.2f}   million/s\n", f.vmrun_round_trips_per_second / 1e6);
+    fmt::print(
         "a program, in µs            generate {:.2f}, assemble {:.2f}, run {:.2f} (engine), judge {:.2f}; store {:.2f} "
         "per kept result\n",
         f.stage_us.generate, f.stage_us.assemble, f.stage_us.run, f.stage_us.judge, f.stage_us.store);
@@ -83,6 +89,13 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                        {"unicorn_programs", f.unicorn_programs},
                        {"jobs1_programs_per_second", f.jobs1_programs_per_second},
                        {"jobs2_programs_per_second", f.jobs2_programs_per_second},
+                       {"svm_over_bare_reference", f.svm_over_bare_reference},
+                       {"svm_over_bare_monitor", f.svm_over_bare_monitor},
+                       {"svm_run_over_bare_reference", f.svm_run_over_bare_reference},
+                       {"svm_run_over_bare_monitor", f.svm_run_over_bare_monitor},
+                       {"svm_programs_per_second", f.svm_programs_per_second},
+                       {"svm_programs", f.svm_programs},
+                       {"vmrun_round_trips_per_second", f.vmrun_round_trips_per_second},
                        {"rounds", o->bench.rounds},
                        {"programs", o->bench.programs}});
             else

@@ -1,16 +1,12 @@
-// How fast the machine interprets: for `faultline bench`.
+// How fast the machine goes into a guest and out of it: for `faultline bench`.
 #pragma once
 
 #include <cstdint>
 
 namespace faultline::engine {
 
-struct LoopRun {
-    std::uint64_t instructions = 0;
-    double seconds = 0;
-};
-
-/// Runs a register loop (ADD, XOR, DEC, JNZ) of about so many instructions on a fresh machine, under paging.
-LoopRun run_register_loop(std::uint64_t instructions);
+/// Seconds that `round_trips` of VMRUN and #VMEXIT take on a machine that has done it before: a loop of three
+/// instructions, and a guest whose only one, CPUID, is intercepted. Negative: the loop did not come to its end.
+double vmrun_loop_seconds(std::uint64_t round_trips);
 
 }  // namespace faultline::engine
