@@ -1,4 +1,4 @@
-// The generator: debug-heavy programs of world bare, aimed at boundaries.
+// The generator: debug-heavy programs, aimed at boundaries; in world svm with a hypervisor around them (guests.cpp).
 //
 // Breakpoints are chosen first and accesses relative to them: first byte, last byte, the bytes beside.
 // Registers have roles (see role_value), so that addresses, flags and debug register values are known

@@ -280,7 +280,8 @@ void EffectBuilder::in_any_order(Mem at, unsigned bytes) {
     if (effect_.unmodelled) return;
     const auto first = linear(place(at)), last = first + bytes - 1;
     Fault& f = effect_.fault;
-    if (page_of(first) != page_of(last) || f.out_of_range || f.misaligned) {
+    const bool aligned = surroundings().alignment_check && state().rflags & rflags::ac && state().cpl == 3;
+    if (page_of(first) != page_of(last) || f.out_of_range || aligned) {  // nor is how each has to be aligned
         effect_.faults = false;
         return unmodelled("an operand of two parts, and which of them is written first is not stated");
     }
