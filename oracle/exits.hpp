@@ -9,6 +9,9 @@
 
 namespace faultline::oracle {
 
+/// AMD APM vol 2 (24593), "Vectors", Error Code: 8, 10–14, 17, 21, 29, 30.
+constexpr bool pushes_error(std::uint64_t vector) { return vector < 32 && 0x6022'7D00u >> vector & 1; }
+
 /// What the other chapters leave open of an exit: bits, and how far an address may lie above what is stated.
 struct Open {
     std::uint64_t dr6 = 0, error = 0, prior_error = 0, address = 0;

@@ -16,9 +16,6 @@ using SvmStimulus = svm::Stimulus<Judging>;
 constexpr std::uint64_t vector_db = 1, vector_nmi = 2, vector_bp = 3, vector_of = 4, vector_df = 8, vector_ts = 10,
                         vector_pf = 14, vector_mc = 18;
 
-/// AMD APM vol 2 (24593), "Vectors", Error Code: 8, 10–14, 17, 21, 29, 30.
-constexpr bool has_error(std::uint64_t vector) { return vector < 32 && 0x6022'7D00u >> vector & 1; }
-
 std::uint64_t taken_where(std::uint64_t value, std::uint64_t shown, std::uint64_t open) {
     return (value & ~open) | (shown & open);
 }
@@ -49,7 +46,7 @@ svm::Prior prior_of(const exceptions::Stimulus<Judging>& stim, bool one_byte) {
         case source::external: prior.source = stim.vector == vector_nmi ? svm::prior::nmi : svm::prior::external; break;
         default:
             prior.source = svm::prior::exception;
-            if (has_error(stim.vector)) prior.error = static_cast<std::uint32_t>(stim.error);
+            if (pushes_error(stim.vector)) prior.error = static_cast<std::uint32_t>(stim.error);
     }
     return prior;
 }
@@ -114,78 +111,6 @@ svm::Standing Search::standing(const Candidate& c, std::uint64_t rip) const {
             .cr2 = c.guest.cr2,
             .dr6 = c.state.dr6,
             .dr7 = c.state.dr7};
-}
-
-// --- VMRUN --------------------------------------------------------------------------------------------------
-
-Search::Advance Search::enter() {
-    Candidate& c = *trial_;
-    c = *current_;
-    c.guest.entering = false;
-    const svm::Control& control = hypervisor_->control();
-    SvmStimulus stim = svm::enter_of(control.vmcb());
-    if (control.bad_page_directory_pointers()) stim.standing |= svm::standing::pdpte_reserved;
-    const Answered answered = ask(c, stim, {});
-    const bool refused = exit_is_next(*tape_, 0, 0) && tape_->exits[0].code == guest::svm::exit_code::invalid;
-    note(c, stim, {}, answered.shown);
-    if (answered.shown && (!answered.passes || !forecasting_))
-        return ends(Outcome::Stopped) == Trial::Ends ? Advance::Fits : Advance::Dead;
-    if (!answered.passes || refused) {
-        fail(Misfit::Exit, c);
-        return Advance::Dead;
-    }
-    if (forecasting_) own_tape_.exit_count = 0, c.guest.exits = 0;
-    if (const char* why = hypervisor_->unmodelled()) return not_modelled(why);
-    std::swap(current_, trial_);
-    return Advance::On;
-}
-
-/// The event that VMRUN injects. It meets no intercept of its own. AMD APM vol 2, "Event Injection".
-Search::Advance Search::inject() {
-    using namespace guest::svm::event_info;
-    Candidate& c = *current_;
-    c.guest.injecting = false;
-    const guest::svm::Vmcb& vmcb = hypervisor_->control().vmcb();
-    const std::uint64_t info = vmcb.event_injection, type = info >> 8 & 7;
-    const std::uint64_t vector = type == Nmi ? vector_nmi : info & 0xFF;
-    const bool by_instruction = type == Software || (type == Exception && (vector == vector_bp || vector == vector_of));
-    // GD is cleared "upon entering" the handler of a #DB that the processor has raised: of an injected one no text
-    // speaks, and an interrupt with its vector leaves GD to stop the stage's own handler.
-    if (vector == vector_db && c.state.dr7 & dr::dr7_gd)
-        return not_modelled("vector 1 is injected under general detect");
-    if (((info & guest::svm::event_info::has_error) != 0) != (type == Exception && has_error(vector)))
-        return not_modelled("EVENTINJ's error code is not what the vector is known for");
-    constexpr std::uint64_t vector_ud = 6;  // its handler ends the program
-    if (type != Exception && (has_error(vector) || vector == vector_ud))
-        return not_modelled("an interrupt is injected with a vector whose handler expects an exception");
-    debug::Outcome outcome{};
-    auto& r = outcome.response;
-    r.event = type == Exception && !by_instruction ? event::fault : event::delivered;
-    r.vector = vector;
-    r.error = has_error(vector) ? info >> 32 : 0;
-    // "behaves like a trap raised by INT3 and INTO", and a software interrupt, too, returns behind its instruction.
-    r.rip = by_instruction ? vmcb.next_rip : c.state.rip;
-    r.rf = c.state.rflags & rflags::rf;
-    outcome.rf_any = type == Exception || type == Software;
-    r.tf = c.state.rflags & rflags::tf;
-    r.dr6 = c.state.dr6, r.dr7 = c.state.dr7, r.debugctl = c.state.debugctl;
-    Effect effect;
-    effect.kind = by_instruction ? Kind::IntN : Kind::Ordinary;
-    effect.next = r.rip;
-    outcomes_.clear();
-    outcomes_.add(outcome);
-    injected_ = type == Exception && by_instruction ? Injected::OneByte : Injected::Other;
-    if (keep_)
-        keep_step(debug::pre_of(c.state, c.carried, walk_->features()),
-                  debug::stimulus_at_boundary(c.state, debug::kind::wake, static_cast<std::uint8_t>(vector)), effect,
-                  {});
-    const std::size_t before = pending_.size();
-    const std::uint32_t explained_before = explained_;
-    bool stuck = false;
-    const Advance tried = try_events(effect, {}, false, stuck);
-    injected_ = Injected::No;
-    if (tried != Advance::On) return tried;
-    return continue_with(before, explained_before, stuck);
 }
 
 // --- Instructions -------------------------------------------------------------------------------------------
@@ -348,7 +273,7 @@ Search::Trial Search::meet_exits(const debug::Outcome& outcome, const Effect& ef
         first.interrupt_op = by_interrupt_op;
         if (stim.source == source::exception) {
             first.source = r.event == event::trap ? svm::source::trap : svm::source::fault;
-            if (has_error(r.vector)) first.error = static_cast<std::uint32_t>(r.error);
+            if (pushes_error(r.vector)) first.error = static_cast<std::uint32_t>(r.error);
         } else if (stim.source == source::icebp) {
             first.source = svm::source::icebp;
         } else if (stim.source == source::external) {
@@ -386,7 +311,7 @@ Search::Trial Search::meet_exits(const debug::Outcome& outcome, const Effect& ef
         second.vector = static_cast<std::uint8_t>(serial ? end.vector : attempt.outcome.met_vector);
         second.interrupt_op = by_interrupt_op;
         const auto error = serial ? end.error : attempt.outcome.met_error;
-        if (has_error(second.vector)) second.error = static_cast<std::uint32_t>(error);
+        if (pushes_error(second.vector)) second.error = static_cast<std::uint32_t>(error);
         passage.open.dr6 = passage.open.error = passage.open.address = 0;
         if (end.writes_cr2) {
             second.address = attempt.outcome.cr2_low;
