@@ -32,14 +32,23 @@ void Mmu::configure(const Cpu& cpu, const std::optional<PagingRegisters>& host) 
     Tables now = tables_of({cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer});
     now.nested = host.has_value();
     const Tables below = host ? tables_of(*host) : Tables{};
-    if (now == now_ && below == host_) return;
-    now_ = now;
-    host_ = below;
-    flush();
+    const auto is_asked_for = [&](const Space& space) { return space.tables == now && space.host == below; };
+    if (is_asked_for(*space_)) return;
+    space_ = &spaces_[space_ == &spaces_[0]];
+    if (is_asked_for(*space_)) return;
+    flush(*space_);
+    space_->tables = now;
+    space_->host = below;
 }
 
 void Mmu::flush() {
-    for (auto& side : tlb_) side.fill(TlbEntry{});
+    for (Space& space : spaces_) flush(space);
+}
+
+void Mmu::flush(Space& space) {
+    if (!space.used) return;
+    space.used = false;
+    for (auto& side : space.tlb) side.fill(TlbEntry{});
 }
 
 std::uint64_t Mmu::read_entry(std::uint64_t physical, std::size_t size) {
@@ -64,7 +73,8 @@ std::uint64_t Mmu::Tables::reserved_bits(unsigned level, bool leaf) const {
 }
 
 Mmu::TlbEntry& Mmu::fill(std::uint64_t linear, std::uint64_t physical, bool user) {
-    TlbEntry& slot = tlb_[user][linear / Memory::page_size % entries];
+    space_->used = true;
+    TlbEntry& slot = space_->tlb[user][linear / Memory::page_size % entries];
     const std::uint64_t page = linear & ~(Memory::page_size - 1);
     const std::size_t number = physical / Memory::page_size;
     if (slot.page != number || (slot.read != page && slot.fetch != page)) slot = TlbEntry{};
@@ -74,8 +84,8 @@ Mmu::TlbEntry& Mmu::fill(std::uint64_t linear, std::uint64_t physical, bool user
 }
 
 Translation Mmu::walk(std::uint64_t linear, Access access, bool user) {
-    Translation result = walk_tables(now_, linear, access, user);
-    if (result.ok && now_.nested) {
+    Translation result = walk_tables(space_->tables, linear, access, user);
+    if (result.ok && space_->tables.nested) {
         result = walk_nested(result.physical, access, npf::final_address);
     }
     if (!result.ok || result.physical >= Memory::size) return result;
@@ -83,7 +93,7 @@ Translation Mmu::walk(std::uint64_t linear, Access access, bool user) {
     TlbEntry& slot = fill(linear, result.physical, user);
     // Only a write sets D, so a page that was only read must come back here before its first write. Without tables
     // there is no D.
-    const bool no_tables = now_.kind == Kind::None && !now_.nested;
+    const bool no_tables = space_->tables.kind == Kind::None && !space_->tables.nested;
     if (no_tables || access == Access::Fetch) slot.fetch = page;
     if (no_tables || access != Access::Fetch) slot.read = page;
     if (no_tables || access == Access::Write) slot.write = page;
@@ -94,8 +104,8 @@ Translation Mmu::walk(std::uint64_t linear, Access access, bool user) {
 /// address cannot reach is not present in it.
 Translation Mmu::walk_nested(std::uint64_t address, Access access, std::uint64_t which) {
     Translation result;
-    if (host_.kind == Kind::Long || !(address >> 32)) {
-        result = walk_tables(host_, address, access, true);
+    if (space_->host.kind == Kind::Long || !(address >> 32)) {
+        result = walk_tables(space_->host, address, access, true);
     } else {
         result.error = pf::user | (access == Access::Write ? pf::write : 0);
     }

@@ -41,7 +41,7 @@ struct PagingRegisters {
 /// can see what an earlier run left behind.
 class Mmu {
 public:
-    explicit Mmu(Memory& memory) : memory_(memory) { flush(); }
+    explicit Mmu(Memory& memory) : memory_(memory) {}
 
     struct TlbEntry {
         static constexpr std::uint64_t none = 1;                ///< no page address is odd
@@ -54,15 +54,16 @@ public:
     /// physical address, 8:5 and 2:1.
     static constexpr std::uint64_t reserved_in_pdpe = 0xFFFF'0000'0000'01E6;
 
-    /// Takes over the registers that decide about paging. Flushes only if they differ: a coherent TLB needs no other
-    /// flush, not even on MOV CR3 and INVLPG.
+    /// Takes over the registers that decide about paging. A coherent TLB needs no flush, not even on MOV CR3, INVLPG
+    /// and VMRUN: what was translated by the tables of before waits for them to come back, as a hypervisor's do after
+    /// every turn of its guest. AMD APM vol 2, "TLB Control": a TLB may keep what other address spaces have left in it.
     /// The page-directory pointers of PAE paging are read on every walk, as AMD's processors do; nothing keeps them.
     /// `host`: nested paging, by the host's registers with nCR3 in CR3.
     void configure(const Cpu& cpu, const std::optional<PagingRegisters>& host = {});
     void flush();
 
     const TlbEntry& entry(std::uint64_t linear, bool user) const {
-        return tlb_[user][linear / Memory::page_size % entries];
+        return space_->tlb[user][linear / Memory::page_size % entries];
     }
 
     Translation translate(std::uint64_t linear, Access access, bool user) {
@@ -109,10 +110,18 @@ private:
     std::uint64_t read_entry(std::uint64_t physical, std::size_t size);
     TlbEntry& fill(std::uint64_t linear, std::uint64_t physical, bool user);
 
+    /// What has been translated by these tables.
+    struct Space {
+        Tables tables, host;  ///< `host`: the nested ones
+        bool used = false;    ///< `tlb` is not empty
+        std::array<std::array<TlbEntry, entries>, 2> tlb;
+    };
+    static void flush(Space& space);
+
     Memory& memory_;
-    std::array<std::array<TlbEntry, entries>, 2> tlb_;
+    std::array<Space, 2> spaces_;    ///< of a hypervisor and its guest
+    Space* space_ = spaces_.data();  ///< the one in force
     std::array<std::uint64_t, Memory::page_count> table_lines_{};
-    Tables now_, host_;  ///< `host_`: the nested tables
 };
 
 }  // namespace faultline::engine

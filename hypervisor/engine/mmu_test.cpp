@@ -112,6 +112,38 @@ TEST_F(Paging, MemoryBeyondRamReadsAllOnes) {
     EXPECT_EQ(value, ~0ull);
 }
 
+/// Three roots above the same tables; the first permits writes.
+struct AddressSpaces : Paging {
+    static constexpr std::uint64_t roots[] = {place::pml4, 0x50000, 0x51000};
+    AddressSpaces() {
+        for (const std::uint64_t root : {roots[1], roots[2]}) t.write(root, place::pdpt | present | user_page);
+    }
+    void enter(std::uint64_t root) {
+        t.m.cpu.cr3 = root;
+        t.m.paging_changed();
+    }
+};
+
+TEST_F(AddressSpaces, EachHasItsOwnTranslationsInAnyTurn) {
+    for (const std::uint64_t next : {0, 1, 0, 2, 1, 0, 0, 2, 0}) {
+        enter(roots[next]);
+        EXPECT_EQ(translate(place::data, Access::Write, true).ok, next == 0);
+        EXPECT_TRUE(translate(place::data, Access::Read, true).ok);
+    }
+}
+
+TEST_F(AddressSpaces, AWriteToATableIsSeenInAllThatItServes) {
+    for (const std::uint64_t root : {roots[0], roots[1]}) {
+        enter(root);
+        EXPECT_TRUE(translate(place::data, Access::Read, true).ok);
+    }
+    leaf(present);
+    EXPECT_FALSE(translate(place::data, Access::Read, true).ok);
+    enter(roots[0]);
+    EXPECT_FALSE(translate(place::data, Access::Read, true).ok);
+    EXPECT_EQ(t.m.mmu.entry(place::data, true).read, Mmu::TlbEntry::none);
+}
+
 TEST_F(Paging, NonCanonicalIsStackFaultThroughTheStackAndGeneralProtectionElsewhere) {
     std::uint64_t value;
     constexpr std::uint64_t hole = 0x0000'8000'0000'0000;
