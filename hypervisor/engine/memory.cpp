@@ -18,7 +18,11 @@ bool Memory::write(std::uint64_t physical, const void* from, std::size_t length)
     if (physical >= size) return false;
     const std::uint64_t offset = physical % page_size;
     const std::size_t here = std::min<std::size_t>(length, page_size - offset);
-    std::memcpy(&bytes_[physical], from, here);
+    // Nearly all that comes here is a quadword, and where the compiler knows that, it is one store.
+    if (here == sizeof(std::uint64_t))
+        std::memcpy(&bytes_[physical], from, sizeof(std::uint64_t));
+    else
+        std::memcpy(&bytes_[physical], from, here);
     bool watched = mark(physical / page_size, offset, here);
     if (here < length) watched |= write(physical + here, static_cast<const std::uint8_t*>(from) + here, length - here);
     return watched;
