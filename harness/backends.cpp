@@ -13,30 +13,35 @@ namespace faultline::harness {
 
 namespace {
 
-/// `list` is what follows "engine+": names of quirks, joined by '+'.
-Result<BackendFactory> engine_with(const std::string& list) {
+/// The quirks in `list`, names joined by '+': what follows "engine+" or "reference+".
+Result<engine::Quirks> quirks_in(const std::string& list) {
     engine::Quirks quirks;
     std::istringstream names(list);
     for (std::string name; std::getline(names, name, '+');) {
         const auto quirk = engine::quirk_named(name);
-        if (!quirk)
-            return fail(Exit::Usage, fmt::format("the engine has no quirk '{}' (`faultline list quirks`)", name));
+        if (!quirk) return fail(Exit::Usage, fmt::format("there is no quirk '{}' (`faultline list quirks`)", name));
         quirks.add(*quirk);
     }
-    if (!quirks.any()) return fail(Exit::Usage, "expected engine+QUIRK (`faultline list quirks`)");
-    return BackendFactory([quirks] { return engine::make_engine_backend(quirks); });
+    if (!quirks.any()) return fail(Exit::Usage, "expected the name of a quirk behind '+' (`faultline list quirks`)");
+    return quirks;
 }
 
 }  // namespace
 
 Result<BackendFactory> backend_factory(const std::string& name) {
+    const std::string plain = name.substr(0, name.find('+'));
+    if (plain != name && (plain == "engine" || plain == "reference")) {
+        const auto quirks = quirks_in(name.substr(plain.size() + 1));
+        if (!quirks) return tl::unexpected(quirks.error());
+        if (plain == "engine") return BackendFactory([q = *quirks] { return engine::make_engine_backend(q); });
+        return BackendFactory([q = *quirks] { return reference::make_reference_backend(q); });
+    }
     if (name == "engine") return BackendFactory([] { return engine::make_engine_backend(); });
-    if (name.starts_with("engine+")) return engine_with(name.substr(std::string_view("engine+").size()));
     if (name == "kvm") return BackendFactory([] { return kvm::make_kvm_backend(); });
     if (name == "native") return BackendFactory([] { return native::make_native_backend(); });
     if (name == "reference") return BackendFactory([] { return reference::make_reference_backend(); });
-    return fail(Exit::Usage, fmt::format("there is no backend '{}': expected engine, engine+QUIRK, kvm, native or "
-                                         "reference (`faultline list backends`)",
+    return fail(Exit::Usage, fmt::format("there is no backend '{}': expected engine, engine+QUIRK, kvm, native, "
+                                         "reference or reference+QUIRK (`faultline list backends`)",
                                          name));
 }
 
@@ -52,7 +57,7 @@ std::vector<BackendInfo> backend_catalogue() {
              "the built-in machine, an interpreter of real bytes; runs everywhere. engine+QUIRK is wrong on purpose"},
             {"kvm", {"bare"}, "/dev/kvm of this host, whatever vendor module stands behind it"},
             {"native", {"bare"}, "this host's own processor: CPL3 programs in a traced process"},
-            {"reference", {"svm"}, "the reference hypervisor above the engine; case files only so far"}};
+            {"reference", {"svm"}, "the reference hypervisor above the engine. reference+QUIRK is wrong on purpose"}};
 }
 
 }  // namespace faultline::harness

@@ -11,8 +11,8 @@
 
 namespace faultline::harness {
 
-/// "engine", "engine+QUIRK+…" or "kvm". An unknown name is a usage error that lists the known ones; whether the
-/// backend can run here shows only when the factory is called.
+/// "engine", "engine+QUIRK+…", "reference", "reference+QUIRK+…", "kvm", "native". An unknown name is a usage error that
+/// lists the known ones; whether the backend can run here shows only when the factory is called.
 Result<BackendFactory> backend_factory(const std::string& name);
 
 /// What part of the case space a backend of this name can run.

@@ -12,6 +12,7 @@
 #include "hypervisor/engine/quirk.hpp"
 #include "hypervisor/guest/case_file.hpp"
 #include "hypervisor/guest/op.hpp"
+#include "hypervisor/guest/text.hpp"
 #include "oracle/catalogue.hpp"
 
 namespace faultline::harness::cli {
@@ -68,11 +69,12 @@ Result<Table> backends() {
 Result<Table> quirks() {
     Table table;
     for (const engine::QuirkInfo& q : engine::quirk_catalogue()) {
-        Json json{{"name", q.name}, {"wrong", q.wrong}, {"reference", q.reference}};
+        Json json{{"name", q.name}, {"world", guest::to_text(q.world)}, {"wrong", q.wrong}, {"reference", q.reference}};
         if (!q.bug.empty()) json["bug"] = q.bug;
         if (!q.equivalent.empty()) json["equivalent"] = q.equivalent;
-        table.add(json, fmt::format("{:<38} {} [{}{}{}]{}", q.name, q.wrong, q.bug, q.bug.empty() ? "" : ": ",
-                                    q.reference, q.equivalent.empty() ? "" : " (equivalent)"));
+        table.add(json,
+                  fmt::format("{:<42} {:<5} {} [{}{}{}]{}", q.name, guest::to_text(q.world), q.wrong, q.bug,
+                              q.bug.empty() ? "" : ": ", q.reference, q.equivalent.empty() ? "" : " (equivalent)"));
     }
     return table;
 }

@@ -12,6 +12,7 @@
 #include "harness/mutate/mutation.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
 #include "hypervisor/guest/case_text.hpp"
+#include "hypervisor/guest/text.hpp"
 #include "hypervisor/reference/reference_backend.hpp"
 #include "oracle/mutation.hpp"
 
@@ -22,7 +23,7 @@ struct Options {
     std::uint64_t tapes = 0, programs = 0, seed = 1, first = 0;
     unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
     std::vector<std::string> quirks;
-    std::string world = "bare";
+    std::string world;
     bool json = false;
 };
 
@@ -86,7 +87,10 @@ Result<Exit> mutate_tapes(const Options& o) {
 }
 
 Json to_json(const MutationResult& r) {
-    Json json{{"name", r.quirk->name}, {"caught", r.caught}, {"programs", r.programs}};
+    Json json{{"name", r.quirk->name},
+              {"world", guest::to_text(r.quirk->world)},
+              {"caught", r.caught},
+              {"programs", r.programs}};
     if (r.caught) {
         json["rule"] = r.rule;
         json["ops"] = r.smallest.ops.size();
@@ -100,16 +104,16 @@ Json to_json(const MutationResult& r) {
 }
 
 void print_results(const MutationScore& score) {
-    fmt::print("{:<38} {:<10} {:>9} {:>4}\n", "quirk", "rule", "programs", "ops");
+    fmt::print("{:<42} {:<10} {:>9} {:>4}\n", "quirk", "rule", "programs", "ops");
     for (const MutationResult& r : score.results)
         if (r.caught)
-            fmt::print("{:<38} {:<10} {:>9} {:>4}\n", r.quirk->name, r.rule, r.programs, r.smallest.ops.size());
+            fmt::print("{:<42} {:<10} {:>9} {:>4}\n", r.quirk->name, r.rule, r.programs, r.smallest.ops.size());
     for (const MutationResult& r : score.results)
         if (!r.caught && r.quirk->equivalent.empty())
-            fmt::print("{:<38} {:<10} {:>9}    -  {}\n", r.quirk->name, "NOT CAUGHT", r.programs, r.quirk->wrong);
+            fmt::print("{:<42} {:<10} {:>9}    -  {}\n", r.quirk->name, "NOT CAUGHT", r.programs, r.quirk->wrong);
     for (const MutationResult& r : score.results)
         if (!r.quirk->equivalent.empty())
-            fmt::print("{:<38} {}: {}\n", r.quirk->name,
+            fmt::print("{:<42} {}: {}\n", r.quirk->name,
                        r.caught ? "equivalent, yet caught: the oracle is too strict" : "equivalent",
                        r.quirk->equivalent);
     fmt::print("score {:.4f}: {} of {} caught; median {:.0f} programs to detection, smallest case {:.1f} ops{}\n",
@@ -119,11 +123,14 @@ void print_results(const MutationScore& score) {
 
 Result<Exit> mutate_engine(const Options& o) {
     MutationPlan plan;
-    for (const engine::QuirkInfo& info : engine::quirk_catalogue())
-        if (o.quirks.empty() || std::ranges::find(o.quirks, info.name) != o.quirks.end()) plan.quirks.push_back(&info);
+    for (const engine::QuirkInfo& info : engine::quirk_catalogue()) {
+        const bool named = o.quirks.empty() || std::ranges::find(o.quirks, info.name) != o.quirks.end();
+        if (named && (o.world.empty() || guest::to_text(info.world) == o.world)) plan.quirks.push_back(&info);
+    }
     for (const std::string& name : o.quirks)
         if (!engine::quirk_named(name))
-            return fail(Exit::Usage, fmt::format("the engine has no quirk '{}' (`faultline list quirks`)", name));
+            return fail(Exit::Usage, fmt::format("there is no quirk '{}' (`faultline list quirks`)", name));
+    if (plan.quirks.empty()) return fail(Exit::Usage, fmt::format("none of these quirks is of world {}", o.world));
     plan.programs = o.programs;
     plan.seed = o.seed;
     plan.jobs = o.jobs;
@@ -158,7 +165,7 @@ void add_mutate(CLI::App& app, Chosen& chosen) {
         "mutate", "Test the oracle: explore a wrong engine, or show it wrong tapes, and count what it notices");
     auto* what = command->add_option_group("what", "What is mutated");
     what->add_option("--programs", o->programs,
-                     "The engine: each of its quirks is explored with at most N programs, until one diverges")
+                     "Machines: each quirk is explored in its world with at most N programs, until one diverges")
         ->check(CLI::PositiveNumber)
         ->type_name("N");
     what->add_option("--tapes", o->tapes, "Tapes: N wrong ones are made out of passing ones")
@@ -169,7 +176,9 @@ void add_mutate(CLI::App& app, Chosen& chosen) {
         ->delimiter(',')
         ->allow_extra_args(false)
         ->type_name("NAME[,NAME…]");
-    command->add_option("--world", o->world, "Tapes: of programs of this world (default: bare)")
+    command
+        ->add_option("--world", o->world,
+                     "Programs: only the quirks of this world (default: all); tapes: of its programs (default: bare)")
         ->check(CLI::IsMember({"bare", "svm"}))
         ->type_name("W");
     command->add_option("--jobs", o->jobs, "Threads, each with one quirk at a time (with --programs)")

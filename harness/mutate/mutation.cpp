@@ -1,6 +1,8 @@
 #include "harness/mutate/mutation.hpp"
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -8,6 +10,7 @@
 #include "harness/generate/generator.hpp"
 #include "harness/shrink/shrink.hpp"
 #include "hypervisor/engine/engine_backend.hpp"
+#include "hypervisor/reference/reference_backend.hpp"
 
 namespace faultline::harness {
 namespace {
@@ -23,14 +26,19 @@ double median(const std::vector<MutationResult>& results, Value value) {
     return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-/// One thread's tools: the machine without quirks, and the generator.
+/// Who runs the programs of a world: the engine, or the reference hypervisor above it.
+std::unique_ptr<guest::Backend> subject(guest::World world, const engine::Quirks& quirks) {
+    return world == guest::World::Svm ? reference::make_reference_backend(quirks) : engine::make_engine_backend(quirks);
+}
+
+/// One thread's tools for the quirks of one world: the machine without quirks, and the generator.
 class Hunter {
 public:
-    explicit Hunter(const MutationPlan& plan) : plan_(plan), right_(engine::make_engine_backend()) {}
+    Hunter(const MutationPlan& plan, guest::World world)
+        : plan_(plan), world_(world), generator_({}, Profile{}.in(world)), right_(subject(world, {})) {}
 
     void hunt(const engine::QuirkInfo& quirk, MutationResult& result) {
-        result.quirk = &quirk;
-        Machine wrong(engine::make_engine_backend({quirk.quirk}));
+        Machine wrong(subject(world_, {quirk.quirk}));
         guest::Case kase;
         for (std::uint64_t index = 0; index < plan_.programs && !stopped(); ++index) {
             generator_.draw(plan_.seed, index, kase);
@@ -59,6 +67,7 @@ private:
     }
 
     const MutationPlan& plan_;
+    const guest::World world_;
     const Generator generator_;
     Machine right_;
 };
@@ -96,9 +105,12 @@ Result<MutationScore> run_mutation(const MutationPlan& plan) {
     std::string error;
     const auto work = [&] {
         try {
-            Hunter hunter(plan);
+            std::map<guest::World, Hunter> hunters;
             for (std::size_t i; (i = next++) < plan.quirks.size();) {
-                hunter.hunt(*plan.quirks[i], score.results[i]);
+                const engine::QuirkInfo& quirk = *plan.quirks[i];
+                score.results[i].quirk = &quirk;
+                Hunter& hunter = hunters.try_emplace(quirk.world, plan, quirk.world).first->second;
+                hunter.hunt(quirk, score.results[i]);
                 const std::lock_guard lock(mutex);
                 caught += score.results[i].caught;
                 if (plan.on_progress) plan.on_progress(++done, caught);

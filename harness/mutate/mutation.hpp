@@ -1,5 +1,6 @@
-// The mutation score of the oracle: how many of the engine's quirks (hypervisor/engine/quirk_list.hpp) an exploration
-// notices, and how soon.
+// The mutation score of the oracle: how many of the quirks (hypervisor/engine/quirk_list.hpp) an exploration of their
+// own world notices, and how soon. Those of world bare are the engine's; those of world svm the engine's below the
+// reference hypervisor, or that one's own.
 #pragma once
 
 #include <atomic>

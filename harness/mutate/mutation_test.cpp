@@ -45,6 +45,17 @@ TEST(Mutation, IsTheSameForAnyNumberOfThreads) {
     }
 }
 
+TEST(Mutation, HuntsQuirksOfWorldSvmWithItsPrograms) {
+    const auto score =
+        run_mutation(plan_of({engine::Quirk::int_info_missing, engine::Quirk::page_fault_given_back_without_cr2}));
+    ASSERT_TRUE(score);
+    for (const MutationResult& result : score->results) {
+        EXPECT_EQ(result.quirk->world, guest::World::Svm);
+        EXPECT_TRUE(result.caught) << result.quirk->name;
+        EXPECT_EQ(result.smallest.world, guest::World::Svm);
+    }
+}
+
 TEST(Mutation, DoesNotCountEquivalentQuirks) {
     const auto score = run_mutation(plan_of({engine::Quirk::general_detect_before_cpl}));
     ASSERT_TRUE(score);

@@ -16,12 +16,16 @@ bool software_interrupt(Machine& m, std::uint8_t number, Delivery delivery) {
 /// AMD APM vol 2, "Instruction Intercepts": before any exception, and vectors 0–31 are none here; "INTn Intercepts".
 bool int_n(Machine& m, const Instruction& i) {
     const auto number = static_cast<std::uint8_t>(i.imm);
+    if (m.quirk(Quirk::int_n_meets_exception_intercepts) && (number == vector::db || number == vector::bp) &&
+        m.exits_on(Fault{number, 0, 0}))
+        return false;
     if (m.exits_on(Intercept::SoftwareInterrupt, number)) return false;
     return software_interrupt(m, number, Delivery::Software);
 }
 
 /// A trap, but one whose intercept finds RIP at the instruction. AMD APM vol 2, "Exception Intercepts".
 bool software_exception(Machine& m, std::uint8_t number) {
+    if (m.quirk(Quirk::int3_meets_int_n_intercept) && m.exits_on(Intercept::SoftwareInterrupt, number)) return false;
     if (m.exits_on(Fault{number, 0, 0})) return false;
     return software_interrupt(m, number, Delivery::SoftwareException);
 }

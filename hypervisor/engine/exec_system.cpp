@@ -85,15 +85,19 @@ bool check_cr(Machine& m, unsigned number, std::uint64_t value) {
 /// "Triggers only if a bit other than CR0.TS or CR0.MP is being changed". AMD APM vol 2, "Instruction Intercepts", of
 /// the selective intercept.
 bool changes_more_than_ts_and_mp(const Machine& m, std::uint64_t value) {
-    return (((value & cr0::defined) | cr0::et) ^ m.cpu.cr0) & ~(cr0::ts | cr0::mp);
+    const std::uint64_t unselected = m.quirk(Quirk::selective_sees_ts_and_mp) ? 0 : cr0::ts | cr0::mp;
+    return (((value & cr0::defined) | cr0::et) ^ m.cpu.cr0) & ~unselected;
 }
 
 bool mov_to_cr(Machine& m, const Instruction& i) {
     if (!require_cpl0(m)) return false;
     const std::uint64_t value = whole_register(m, i.src), info = is_mov_cr | general_register(i.src);
     if (!check_cr(m, i.dst, value)) return false;
+    const bool selected = i.dst == 0 && changes_more_than_ts_and_mp(m, value);
+    if (m.quirk(Quirk::selective_before_cr0_write) && selected && m.exits_on(Intercept::Cr0Selective, info))
+        return false;
     if (m.exits_on(Intercept::WriteCr0 + i.dst, info)) return false;
-    if (i.dst == 0 && changes_more_than_ts_and_mp(m, value) && m.exits_on(Intercept::Cr0Selective, info)) return false;
+    if (selected && m.exits_on(Intercept::Cr0Selective, info)) return false;
     switch (i.dst) {
         case 0: return write_cr0(m, value);
         case 2: m.cpu.cr2 = value; return true;
@@ -167,13 +171,19 @@ bool may_access_dr(Machine& m, unsigned number, const std::uint64_t* written) {
     return false;
 }
 
+/// As which its intercept knows the register: DR4 and DR5 under their own numbers.
+unsigned intercepted_number(const Machine& m, unsigned number) {
+    return m.quirk(Quirk::dr_alias_exits_as_itself) && (number == 4 || number == 5) ? number + 2 : number;
+}
+
 bool mov_to_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.dst;
     const std::uint64_t value = whole_register(m, i.src);
     if (!may_access_dr(m, number, &value)) return false;
     // "All normal exception checks take precedence over the SVM intercepts": the one of the upper half, too.
     const bool upper_half = number >= 4 && value >> 32;
-    if (!upper_half && m.exits_on(Intercept::WriteDr0 + number, general_register(i.src))) return false;
+    if (!upper_half && m.exits_on(Intercept::WriteDr0 + intercepted_number(m, number), general_register(i.src)))
+        return false;
     if (m.quirks.any()) [[unlikely]]
         if (const auto answer = QuirkHooks::write_dr(m, number, value)) return *answer;
     if (number < 4) {
@@ -194,7 +204,7 @@ bool mov_to_dr(Machine& m, const Instruction& i) {
 bool mov_from_dr(Machine& m, const Instruction& i) {
     const unsigned number = i.src;
     if (!may_access_dr(m, number, nullptr)) return false;
-    if (m.exits_on(Intercept::ReadDr0 + number, general_register(i.dst))) return false;
+    if (m.exits_on(Intercept::ReadDr0 + intercepted_number(m, number), general_register(i.dst))) return false;
     std::uint64_t value = number < 4                   ? m.debug.address[number]
                           : number == 4 || number == 6 ? m.debug.dr6
                                                        : m.debug.dr7();
@@ -273,7 +283,8 @@ bool read_time(Machine& m) {
 bool rdtsc(Machine& m, const Instruction&) { return read_time<Intercept::Rdtsc>(m); }
 
 bool rdtscp(Machine& m, const Instruction&) {
-    if (!read_time<Intercept::Rdtscp>(m)) return false;
+    const bool as_rdtsc = m.quirk(Quirk::rdtscp_meets_rdtsc_intercept);
+    if (!(as_rdtsc ? read_time<Intercept::Rdtsc>(m) : read_time<Intercept::Rdtscp>(m))) return false;
     m.cpu.r[rcx] = static_cast<std::uint32_t>(m.cpu.tsc_aux);
     return true;
 }
@@ -309,7 +320,7 @@ bool wrmsr(Machine& m, const Instruction&) {
 /// INVLPG, WBINVD, INVD: privileged, and without effect on a coherent TLB and no cache.
 template <Intercept intercept>
 bool privileged_nothing(Machine& m, const Instruction&) {
-    return require_cpl0(m) && !m.exits_on(intercept);
+    return require_cpl0(m) && !m.exits_on(m.quirk(Quirk::wbinvd_meets_invd_intercept) ? Intercept::Invd : intercept);
 }
 
 /// The linear address of a memory operand.

@@ -198,7 +198,7 @@ bool Machine::execute_closely() {
     bool done = false;
     if (instruction) {
         cpu.next_rip() = cpu.rip + instruction->length;
-        done = instruction->run(*this, *instruction);
+        done = quirks.any() ? QuirkHooks::execute(*this, *instruction) : instruction->run(*this, *instruction);
     }
     if (done) {
         cpu.rip = cpu.next_rip();

@@ -11,20 +11,20 @@
 #include <string_view>
 
 #include "hypervisor/engine/quirk_list.hpp"
+#include "hypervisor/guest/types.hpp"
 
 namespace faultline::engine {
 
-enum class Quirk : std::uint8_t {
+enum class Quirk : std::uint16_t {
 #define FAULTLINE_NAME(name, ...) name,
     FAULTLINE_QUIRKS(FAULTLINE_NAME, FAULTLINE_NAME)
 #undef FAULTLINE_NAME
 };
 
-inline constexpr std::size_t quirk_count = 0
 #define FAULTLINE_ONE(...) +1
-    FAULTLINE_QUIRKS(FAULTLINE_ONE, FAULTLINE_ONE);
+inline constexpr std::size_t bare_quirk_count = 0 FAULTLINE_BARE_QUIRKS(FAULTLINE_ONE, FAULTLINE_ONE);
+inline constexpr std::size_t quirk_count = 0 FAULTLINE_QUIRKS(FAULTLINE_ONE, FAULTLINE_ONE);
 #undef FAULTLINE_ONE
-static_assert(quirk_count <= 256);
 
 /// A set of quirks. Asking whether one is on costs a load and a test.
 class Quirks {
@@ -48,7 +48,8 @@ private:
 
 struct QuirkInfo {
     Quirk quirk;
-    std::string name;            ///< as in engine+NAME
+    guest::World world;  ///< whose programs show it: bare on engine+NAME, svm on reference+NAME
+    std::string name;
     std::string_view wrong;      ///< one sentence
     std::string_view bug;        ///< id of the bug it is modelled on; empty for a systematic mutant
     std::string_view reference;  ///< commit, advisory or issue of the bug; what the manual says, for a mutant
@@ -60,10 +61,10 @@ struct QuirkInfo {
 std::span<const QuirkInfo> quirk_catalogue();
 std::optional<Quirk> quirk_named(std::string_view name);
 
-/// A bug of the same catalogue that no quirk shows, and why a program of world bare cannot meet it here.
+/// A bug of the same catalogue that no quirk shows, and why no program of world bare or svm can meet it here.
 struct BugBeyond {
     std::string_view id, reason;
 };
-std::span<const BugBeyond> bugs_beyond_bare();
+std::span<const BugBeyond> bugs_beyond();
 
 }  // namespace faultline::engine

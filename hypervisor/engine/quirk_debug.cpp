@@ -18,7 +18,8 @@ struct Breakpoint {
 
 /// Breakpoint `n` as this machine understands it.
 Breakpoint breakpoint(const Machine& m, unsigned n) {
-    const std::uint64_t dr7 = m.debug.dr7();
+    const std::uint64_t dr7 =
+        m.quirk(Quirk::breakpoints_not_refreshed_by_vmrun) ? m.quirk_state.armed_dr7 : m.debug.dr7();
     std::uint64_t enables = dr7 >> 2 * n & 3;
     if (m.quirk(Quirk::local_enable_ignored)) enables &= 2;
     if (m.quirk(Quirk::global_enable_ignored)) enables &= 1;
@@ -118,6 +119,8 @@ std::uint64_t QuirkHooks::match_code(Machine& m, bool inside_rep) {
     QuirkState& s = m.quirk_state;
     const std::uint64_t rip = m.code_address(m.cpu.rip);
     s.disabled_hits = 0;
+    s.trapping = false;
+    if (m.quirk(Quirk::intercept_before_code_breakpoint) && intercepted_at_rip(m)) return 0;
     if (inside_rep || (s.rf && !m.quirk(Quirk::rf_ignored))) return 0;
     if (m.shadow == Shadow::MovSs && m.quirk(Quirk::mov_ss_shadow_hides_code_breakpoint)) return 0;
     if (m.quirk(Quirk::code_breakpoint_after_undefined) && kind_at_rip(m) == QuirkState::Kind::Ud2) return 0;
@@ -137,6 +140,17 @@ bool QuirkHooks::refuses_dr(Machine& m, unsigned number, const std::uint64_t* wr
                             bool& detected) {
     QuirkState& s = m.quirk_state;
     const bool reserved = number == 4 || number == 5;
+    const bool exits_first =
+        (m.quirk(Quirk::dr_intercept_before_undefined) && undefined && allowed) ||
+        (m.quirk(Quirk::dr_intercept_before_privilege) && !allowed && !undefined) ||
+        (m.quirk(Quirk::dr_intercept_before_general_detect) && detected && allowed && !undefined) ||
+        (m.quirk(Quirk::dr_intercept_before_upper_half) && allowed && !undefined && !detected && written &&
+         number >= 4 && *written >> 32);
+    if (exits_first) {
+        const Instruction& i = *m.fetch();
+        if (m.exits_on((written ? Intercept::WriteDr0 : Intercept::ReadDr0) + number, (written ? i.src : i.dst) / 8))
+            return true;
+    }
     if (m.quirk(Quirk::lazy_load_clobbers_dr6) && s.reload_dr6) {
         m.debug.dr6 = s.dr6_before_db;
         s.reload_dr6 = false;
@@ -207,6 +221,7 @@ std::optional<bool> QuirkHooks::write_dr(Machine& m, unsigned number, std::uint6
             take(Quirk::io_breakpoint_without_de_drops_dr7, ~0ull, dr::dr7_reset);
     m.debug.set_dr7(stored);
     s.armed_address = m.debug.address;
+    s.armed_dr7 = m.debug.dr7();
     s.armed_de = (m.cpu.cr4 & cr4::de) != 0;
     m.breakpoints_changed();
     return true;

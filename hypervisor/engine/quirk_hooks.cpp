@@ -95,6 +95,8 @@ bool QuirkHooks::fails_entry(Machine& m) {
 std::optional<bool> QuirkHooks::boundary(Machine& m, bool inside_rep, std::uint64_t& trap_rip, std::uint64_t& pushed) {
     QuirkState& s = m.quirk_state;
     const bool stepped = (m.debug.pending & dr::dr6_bs) != 0, hit = (m.debug.pending & dr::dr6_b) != 0;
+    s.injecting = false;
+    s.trapping = m.debug.pending != 0;
     if (m.shadow == Shadow::MovSs) {
         if (m.quirk(Quirk::held_breakpoint_at_once) && hit) m.shadow = Shadow::None;
         if (m.quirk(Quirk::held_breakpoint_lost)) m.debug.pending &= ~dr::dr6_b;
@@ -104,6 +106,11 @@ std::optional<bool> QuirkHooks::boundary(Machine& m, bool inside_rep, std::uint6
     s.rf = m.cpu.rflags & rflags::rf;
     if (!m.debug.pending || m.shadow == Shadow::MovSs) return std::nullopt;
 
+    if (m.quirk(Quirk::intercept_before_trap) && intercepted_at_rip(m)) {
+        m.debug.pending = 0;
+        m.drop(Machine::causes);
+        return std::nullopt;
+    }
     if (m.quirk(Quirk::stepping_sti_fails_entry) && stepped && m.shadow == Shadow::Sti) return fails_entry(m);
     if (m.quirk(Quirk::code_breakpoint_before_trap)) {
         const std::uint64_t pending = m.debug.pending;
@@ -317,6 +324,11 @@ void QuirkHooks::before_delivery(Machine& m, std::uint8_t& number, std::uint32_t
 bool QuirkHooks::checks_dpl(const Machine& m, bool software) {
     const Kind kind = m.quirk_state.kind;
     if (m.quirk(Quirk::exceptions_check_dpl)) return true;
+    if (m.quirk_state.injecting) {
+        const bool int_n = (m.svm.delivering >> 8 & 7) == guest::svm::event_info::Software;
+        if (m.quirk(int_n ? Quirk::injected_int_n_ignores_dpl : Quirk::injected_int3_ignores_dpl)) return false;
+        return software || m.quirk(Quirk::injected_exception_checks_dpl);
+    }
     if (m.quirk(Quirk::icebp_checks_dpl) && kind == Kind::Icebp) return true;
     if (m.quirk(Quirk::software_interrupt_ignores_dpl)) return false;
     if (m.quirk(Quirk::int3_ignores_gate_dpl) && kind == Kind::Int3) return false;

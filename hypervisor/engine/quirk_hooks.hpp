@@ -10,11 +10,13 @@
 
 #include "hypervisor/engine/quirk.hpp"
 #include "hypervisor/guest/types.hpp"
+#include "hypervisor/guest/vmcb.hpp"
 
 namespace faultline::engine {
 
 struct Machine;
 struct Fault;
+struct Instruction;
 enum class Delivery : std::uint8_t;
 enum class DebugEvent : std::uint8_t;
 enum class Shadow : std::uint8_t;
@@ -62,6 +64,12 @@ struct QuirkState {
     std::array<std::uint64_t, 2> spare{};          ///< DR4 and DR5 as registers of their own
     std::uint64_t dr6_before_db = guest::dr::dr6_reset, dr6_before_write = guest::dr::dr6_reset;
     bool reload_dr6 = false, dr6_written = false;
+    // World svm.
+    bool injecting = false;         ///< the event that VMRUN injects is on its way
+    std::uint64_t armed_dr7 = 0;    ///< DR7 as of the guest's last write of it
+    std::uint64_t entry_rax = 0;    ///< RAX as VMRUN loaded it
+    std::uint64_t last_info_1 = 0;  ///< EXITINFO1 of the last exit
+    bool trapping = false;          ///< the #DB about to be delivered is a trap
 };
 
 /// One function per place in the machine.
@@ -98,8 +106,28 @@ struct QuirkHooks {
     /// `event` is what comes of a fault met while delivering `first`.
     static void nested_fault(Machine& m, std::uint8_t first, Fault& event);
 
+    // Guests (quirk_svm.cpp): VMRUN,
+    static bool refuses_entry(const Machine& m, const guest::svm::Vmcb& vmcb);
+    /// The guest is loaded; `cr2` and `dr6` are from before.
+    static void entered(Machine& m, const guest::svm::Vmcb& vmcb, std::uint64_t cr2, std::uint64_t dr6);
+    static bool loses_injection(Machine& m, std::uint64_t event);
+    // the instruction itself, with its intercept earlier or later among its checks,
+    static bool execute(Machine& m, const Instruction& instruction);
+    // an intercept that is asked for: whether it is missed, and what is reported,
+    static bool overlooks(const Machine& m, guest::svm::Intercept what, std::uint64_t info_1);
+    static void reported(Machine& m, guest::svm::Intercept what);
+    static bool io_map_asks(const Machine& m, std::uint16_t port, std::size_t width);
+    static bool msr_map_asks(const Machine& m, std::uint32_t index, bool write, bool asked);
+    // and #VMEXIT, when the VMCB is written. `event` is EVENTINJ before that.
+    static void left(Machine& m, std::uint64_t event);
+
 private:
     static QuirkState::Kind kind_at_rip(Machine& m);
+    /// The intercept that the instruction at RIP checks, if it has one of its own.
+    static std::optional<guest::svm::Intercept> intercept_at_rip(Machine& m);
+    static bool intercepted_at_rip(Machine& m);
+    static bool comes_before_privilege(const Machine& m, guest::svm::Intercept what);
+    static bool comes_after_exceptions(const Machine& m, guest::svm::Intercept what);
     static bool fails_entry(Machine& m);
 };
 

@@ -16,11 +16,14 @@ using guest::Outcome;
 
 class ReferenceBackend final : public guest::Backend {
 public:
-    explicit ReferenceBackend(bool moves) : moves_(moves) {
+    explicit ReferenceBackend(bool moves, const engine::Quirks& quirks = {})
+        : moves_(moves), machines_{engine::StagedMachines(quirks), engine::StagedMachines(quirks)} {
         // The guest's CPUID is the engine's: nothing here changes it.
         const auto engine = engine::make_engine_backend();
         features_ = engine->features();
         subject_ = {moves ? "reference+moving" : "reference", "1", "", "", engine->subject().cpu};
+        for (const engine::QuirkInfo& info : engine::quirk_catalogue())
+            if (quirks.has(info.quirk)) subject_.backend += "+" + info.name;
     }
 
     const guest::Subject& subject() const override { return subject_; }
@@ -94,7 +97,9 @@ void ReferenceBackend::run(const guest::Image& image, guest::Tape& tape) {
 
 }  // namespace
 
-std::unique_ptr<guest::Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(false); }
+std::unique_ptr<guest::Backend> make_reference_backend(const engine::Quirks& quirks) {
+    return std::make_unique<ReferenceBackend>(false, quirks);
+}
 std::unique_ptr<guest::Backend> make_moving_reference_backend() { return std::make_unique<ReferenceBackend>(true); }
 
 }  // namespace faultline::reference

@@ -3,11 +3,13 @@
 
 #include <memory>
 
+#include "hypervisor/engine/quirk.hpp"
 #include "hypervisor/guest/backend.hpp"
 
 namespace faultline::reference {
 
-std::unique_ptr<guest::Backend> make_reference_backend();
+/// With quirks it is wrong on purpose, or the machine below it is: "reference+QUIRK…".
+std::unique_ptr<guest::Backend> make_reference_backend(const engine::Quirks& quirks = {});
 
 /// The same, but that the guest is saved after every exit and goes on in another machine: "reference+moving".
 std::unique_ptr<guest::Backend> make_moving_reference_backend();

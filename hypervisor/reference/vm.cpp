@@ -18,6 +18,7 @@
 namespace faultline::reference {
 
 using namespace guest;
+using engine::Quirk;
 using svm::Intercept;
 using svm::Intercepts;
 using svm::Vmcb;
@@ -39,13 +40,19 @@ Intercepts words_at(const std::uint8_t* vmcb) {
     return all;
 }
 
+ForcedExceptions forced_exceptions(const engine::Machine& machine, std::uint32_t asked) {
+    constexpr std::uint32_t no_defined_effect = 1u << 2 | 1u << 9;
+    if (machine.quirk(Quirk::forced_mask_inverted)) return ForcedExceptions(asked, no_defined_effect);
+    return ForcedExceptions(asked);
+}
+
 }  // namespace
 
 Vm::Vm(engine::Machine& machine, const Image& image, Tape& tape)
     : machine_(machine),
       image_(image),
       tape_(tape),
-      oversight_{.forced = ForcedExceptions(static_cast<std::uint32_t>(image.params.forced_exceptions)),
+      oversight_{.forced = forced_exceptions(machine, static_cast<std::uint32_t>(image.params.forced_exceptions)),
                  .stage = words_at(image.stage->memory.data() + layout::vmcb),
                  .wanted = svm::intercepts_of(vmcb())} {
     oversight_.wanted.words[2] |= oversight_.forced.mask();
@@ -168,9 +175,10 @@ Vm::Next Vm::answer() {
 }
 
 Vm::Next Vm::answer_exception(unsigned vector) {
-    if (oversight_.forced.has(vector)) return reflect(vector);
+    if (oversight_.forced.has(vector) && !quirk(Quirk::forced_exception_stops)) return reflect(vector);
     if (!oversight_.wanted.has(Intercept::Exception + vector)) return unexpected();
-    if (image_.params.stop_at_exceptions && vmcb().rip != image_.end_address()) return over(Outcome::Stopped);
+    const bool stops = image_.params.stop_at_exceptions && !quirk(Quirk::stop_ignored_for_exceptions);
+    if (stops && vmcb().rip != image_.end_address()) return over(Outcome::Stopped);
     return reflect(vector);
 }
 
@@ -187,12 +195,13 @@ Vm::Next Vm::answer_interrupt(Intercept what) {
 
 /// Skip: on at the next op. Nothing of the instruction happens.
 Vm::Next Vm::answer_instruction() {
-    if (image_.params.stop_at_instructions) return over(Outcome::Stopped);
+    if (image_.params.stop_at_instructions && !quirk(Quirk::stop_ignored_for_instructions))
+        return over(Outcome::Stopped);
     const std::uint64_t offset = vmcb().rip - layout::code;
     if (offset >= image_.code_size) return unexpected();
     set(&Vmcb::rip, vmcb().rip + image_.skip[offset]);
-    set(&Vmcb::rflags, vmcb().rflags & ~rflags::rf);
-    set(&Vmcb::interrupt_shadow, 0);
+    if (!quirk(Quirk::skipping_keeps_rf)) set(&Vmcb::rflags, vmcb().rflags & ~rflags::rf);
+    if (!quirk(Quirk::skipping_keeps_shadow)) set(&Vmcb::interrupt_shadow, 0);
     return Next::Resume;
 }
 
@@ -217,11 +226,17 @@ void Vm::enter_stub() {
     set(&Vmcb::interrupt_shadow, 0);
 }
 
+/// What the program runs under, again.
+void Vm::put_back_intercepts() {
+    if (quirk(Quirk::forced_dropped_with_others)) oversight_.wanted.words[2] &= ~oversight_.forced.mask();
+    set_intercepts(oversight_.wanted);
+}
+
 /// IRETQ, in the stub's stead. False: no frame can be where the stack is.
 bool Vm::return_from_stub() {
     const std::uint64_t frame = vmcb().rsp;
     if (frame > layout::ram_size - 5 * sizeof(std::uint64_t)) return false;
-    if (oversight_.stubs > 0 && --oversight_.stubs == 0) set_intercepts(oversight_.wanted);
+    if (oversight_.stubs > 0 && --oversight_.stubs == 0) put_back_intercepts();
     // A case may have begun with a selector that names nothing: then nothing is loaded.
     const auto segment = [&](std::uint64_t word) {
         const auto selector = static_cast<std::uint16_t>(word);

@@ -23,14 +23,15 @@ public:
     /// Takes the vectors whose exits can be answered. 2 and 9 have no defined effect as intercepts (AMD APM vol 2,
     /// "NMI Interception" and "Coprocessor-Segment-Overrun Exception"), 18 is the host's own, 28 comes by injection
     /// only, and the rest are reserved.
-    explicit ForcedExceptions(std::uint32_t asked = 0) : taken_(asked & takes), refused_(asked & ~takes) {}
+    explicit ForcedExceptions(std::uint32_t asked = 0, std::uint32_t takes = answerable)
+        : taken_(asked & takes), refused_(asked & ~takes) {}
     std::uint32_t mask() const { return taken_; }
     bool has(unsigned vector) const { return vector < 32 && taken_ >> vector & 1; }
     /// One line about the vectors that were refused; empty when none was.
     std::string warning() const;
 
 private:
-    static constexpr std::uint32_t takes = 0x602B'7DFB;  // 0, 1, 3–8, 10–14, 16, 17, 19, 21, 29, 30
+    static constexpr std::uint32_t answerable = 0x602B'7DFB;  // 0, 1, 3–8, 10–14, 16, 17, 19, 21, 29, 30
     std::uint32_t taken_, refused_;
 };
 
@@ -88,6 +89,7 @@ private:
     bool record();
     void wake();
     void enter_stub();
+    void put_back_intercepts();
     bool return_from_stub();
 
     const guest::svm::Vmcb& vmcb() const;
@@ -95,6 +97,8 @@ private:
     void set(Field guest::svm::Vmcb::*field, const std::type_identity_t<Field>& value) {
         engine::VmcbWriter(machine_, guest::layout::vmcb).set(field, value);
     }
+    /// Policies that are wrong on purpose.
+    bool quirk(engine::Quirk which) const { return machine_.quirk(which); }
     void set_intercepts(const guest::svm::Intercepts& words);
     std::uint64_t word_at(std::uint64_t address) const;
 

@@ -25,19 +25,21 @@ constexpr unsigned exception_count = 32;
 
 /// Of the vectors below 32 only 2 is named as none of an exception. Impossible in 64-bit mode are BOUND and INTO, which
 /// it does not have.
-bool is_illegal_injection(const Vmcb& v) {
+bool is_illegal_injection(const Machine& m, const Vmcb& v) {
     const Injection event{v.event_injection};
-    if (!event.valid()) return false;
+    if (!event.valid() && !m.quirk(Quirk::vmrun_refuses_invalid_injection)) return false;
     switch (event.type()) {
+        case info::Nmi: return m.quirk(Quirk::vmrun_refuses_vector_of_nmi) && event.vector() != vector::nmi;
         case info::External:
-        case info::Nmi:
         case info::Software: return false;
         case info::Exception: break;
-        default: return true;
+        default: return !m.quirk(Quirk::vmrun_accepts_reserved_injection_type);
     }
     const bool long64 = v.efer & efer::lme && v.cr0 & cr0::pg && v.cs.attributes & attribute::long_mode;
     const bool impossible = long64 && (event.vector() == vector::br || event.vector() == vector::of);
-    return event.vector() >= exception_count || event.vector() == vector::nmi || impossible;
+    return (event.vector() >= exception_count && !m.quirk(Quirk::vmrun_accepts_exception_above_31)) ||
+           (event.vector() == vector::nmi && !m.quirk(Quirk::vmrun_accepts_nmi_as_exception)) ||
+           (impossible && !m.quirk(Quirk::impossible_injection_accepted));
 }
 
 /// "Unconditionally before executing the first guest instruction", and no intercept of the event itself. What a
@@ -46,24 +48,33 @@ bool is_illegal_injection(const Vmcb& v) {
 /// none, but for virtual ones ("NMI Virtualization").
 bool inject_event(Machine& m, const Vmcb& v) {
     const Injection event{v.event_injection};
-    if (!event.valid()) return true;
+    if (!event.valid() || (m.quirks.any() && QuirkHooks::loses_injection(m, v.event_injection))) return true;
     const std::uint8_t number = event.vector();
-    const std::uint64_t here = m.cpu.rip, flags = m.cpu.rflags;
+    const std::uint64_t here = m.cpu.rip,
+                        flags = m.cpu.rflags & ~(m.quirk(Quirk::injection_clears_tf) ? rflags::tf : 0);
     const bool delivered = [&] {
         switch (event.type()) {
             case info::External: return m.deliver({number, 0, 0}, Delivery::Interrupt, here, flags);
             case info::Nmi:
                 if (m.svm.virtual_interrupts & guest::svm::vintr::nmi_enable)
                     m.svm.virtual_interrupts |= guest::svm::vintr::nmi_mask;
-                return m.deliver({vector::nmi, 0, 0}, Delivery::Nmi, here, flags);
-            case info::Software: return m.deliver({number, 0, 0}, Delivery::Software, v.next_rip, flags);
+                return m.deliver({m.quirk(Quirk::injected_nmi_uses_vector) ? number : vector::nmi, 0, 0}, Delivery::Nmi,
+                                 here, flags);
+            case info::Software:
+                return m.deliver({number, 0, 0}, Delivery::Software,
+                                 m.quirk(Quirk::injected_int_n_ignores_nrip) ? here : v.next_rip, flags);
             default: break;
         }
         if (event.is_software_exception())
-            return m.deliver({number, 0, 0}, Delivery::SoftwareException, v.next_rip, flags);
-        Fault exception{number, event.error(), 0};
+            return m.deliver({number, 0, 0}, Delivery::SoftwareException,
+                             m.quirk(Quirk::injected_int3_ignores_nrip) ? here : v.next_rip, flags);
+        Fault exception{number, m.quirk(Quirk::injected_error_code_dropped) ? 0 : event.error(), 0};
         exception.has_error = event.has_error();
-        return m.deliver(exception, Delivery::Exception, here, flags | (is_fault(number) ? rflags::rf : 0));
+        if (m.quirk(Quirk::injected_page_fault_writes_cr2) && number == vector::pf) m.cpu.cr2 = 0;
+        if (m.quirk(Quirk::injected_exception_is_intercepted) && m.exits_on(exception)) return leave_guest(m);
+        return m.deliver(exception, Delivery::Exception,
+                         m.quirk(Quirk::injected_fault_returns_behind) ? v.next_rip : here,
+                         flags | (is_fault(number) ? rflags::rf : 0));
     }();
     if (!delivered) return false;
     // The shadow covers the instruction that would have been the first one.

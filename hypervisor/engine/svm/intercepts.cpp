@@ -46,8 +46,12 @@ bool bit_set(const Machine& m, std::uint64_t map, std::uint64_t bit) {
 }  // namespace
 
 bool Machine::exit_on(Intercept what, std::uint64_t info_1, std::uint64_t info_2) {
+    if (quirks.any() && QuirkHooks::overlooks(*this, what, info_1)) [[unlikely]]
+        return false;
     svm.report = {.code = svm::exit_code::of(what), .info_1 = info_1, .info_2 = info_2};
     if (is_instruction(what)) svm.report.next_rip = next_rip(*this);
+    if (quirks.any()) [[unlikely]]
+        QuirkHooks::reported(*this, what);
     pend(exiting);
     return true;
 }
@@ -55,13 +59,16 @@ bool Machine::exit_on(Intercept what, std::uint64_t info_1, std::uint64_t info_2
 bool Machine::exits_on(const Fault& recognised) {
     const std::uint8_t number = recognised.vector;
     const bool page_fault = number == vector::pf;
-    if (!svm.intercepts.has(Intercept::Exception + number)) {
+    const bool unseen =
+        quirks.any() && (QuirkHooks::overlooks(*this, Intercept::Exception + number, recognised.error) ||
+                         (quirk(Quirk::page_fault_of_fetch_not_intercepted) && page_fault && recognised.fetch));
+    if (!svm.intercepts.has(Intercept::Exception + number) || unseen) {
         if (page_fault) cpu.cr2 = recognised.address;
         return false;
     }
     exit_on(Intercept::Exception + number, reports_error_code(number) ? recognised.error : 0,
             page_fault ? recognised.address : 0);
-    if (comes_from_instruction(number)) svm.report.next_rip = next_rip(*this);
+    if (comes_from_instruction(number) && !quirk(Quirk::nrip_missing_for_int3)) svm.report.next_rip = next_rip(*this);
     svm.report.data_page_fault = page_fault && !recognised.fetch;
     return true;
 }
@@ -86,7 +93,10 @@ bool Machine::raise_page_fault(std::uint64_t linear, const Translation& refused,
 bool exits_on_port(Machine& m, const Instruction& i, std::uint16_t port, std::size_t width, IoKind kind) {
     if (!m.svm.intercepts.has(Intercept::Io)) return false;
     bool asked = false;
-    for (std::size_t n = 0; n < width; ++n) asked |= bit_set(m, m.svm.iopm, port + n);
+    if (m.quirks.any()) [[unlikely]]
+        asked = QuirkHooks::io_map_asks(m, port, width);
+    else
+        for (std::size_t n = 0; n < width; ++n) asked |= bit_set(m, m.svm.iopm, port + n);
     if (!asked) return false;
     const auto info = static_cast<std::uint64_t>(kind);
     const bool string = info & static_cast<std::uint64_t>(IoKind::Outs), in = info & 1;
@@ -112,6 +122,8 @@ bool exits_on_msr(Machine& m, std::uint32_t index, bool write) {
         if (index - first < covered) asked = bit_set(m, m.svm.msrpm, vector + 2 * (index - first) + write);
         vector += vector_bits;
     }
+    if (m.quirks.any()) [[unlikely]]
+        asked = QuirkHooks::msr_map_asks(m, index, write, asked);
     return asked && m.exit_on(Intercept::Msr, write, 0);
 }
 

@@ -25,7 +25,7 @@ void load_guest_rest(Machine& m, std::uint64_t vmcb);
 bool is_illegal(const Machine& m, const Vmcb& vmcb);
 
 /// What EVENTINJ asks for. "Event Injection".
-bool is_illegal_injection(const Vmcb& vmcb);
+bool is_illegal_injection(const Machine& m, const Vmcb& vmcb);
 /// False as for `enter_guest`.
 bool inject_event(Machine& m, const Vmcb& vmcb);
 

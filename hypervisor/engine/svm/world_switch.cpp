@@ -267,9 +267,12 @@ bool enter_guest(Machine& m, std::uint64_t physical, std::uint64_t host_rip) {
     if (virtual8086) return m.unimplemented();
     settle(m);
     load_controls(m, v);
+    const std::uint64_t cr2 = m.cpu.cr2, dr6 = m.debug.dr6;
     load_guest(m, v);
     m.registers_changed();
     m.svm.gif = true;
+    if (m.quirks.any()) [[unlikely]]
+        QuirkHooks::entered(m, v, cr2, dr6);
     return inject_event(m, v);
 }
 
@@ -286,6 +289,8 @@ bool leave_guest(Machine& m) {
     std::uint64_t event;
     m.memory.read(m.svm.vmcb + offsetof(Vmcb, event_injection), &event, sizeof event);
     vmcb.set(&Vmcb::event_injection, event & ~svm::event_info::valid);
+    if (m.quirks.any()) [[unlikely]]
+        QuirkHooks::left(m, event);
     return resume_host(m);
 }
 
