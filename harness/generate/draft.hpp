@@ -36,6 +36,8 @@ public:
     void environment();
     /// One op of the variant's kind `index`, with what prepares it.
     void move(std::size_t index);
+    /// World svm: mostly an op that an intercept stops, where the program begins.
+    void bait();
     /// References, the stack's tail, breakpoints on ops.
     void finish();
 
@@ -69,6 +71,7 @@ private:
     void hypervisor();
     void intercepts();
     void injection();
+    std::uint32_t msr();  ///< that RDMSR and WRMSR may name, where their intercept is asked for any
     void set_vmcb(std::string_view name, std::uint64_t value);
 
     // surroundings.cpp
@@ -181,6 +184,7 @@ private:
     void aim(guest::ops::Lss& op);
     void aim(guest::ops::Aam& op);
 
+    enum class Msrpm : std::uint8_t { Own, Gdt, PageTable } other_msrpm_ = Msrpm::Own;
     const Weights& weights_;
     const Profile& profile_;
     Stream random_;

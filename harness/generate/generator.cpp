@@ -112,6 +112,7 @@ void Generator::compose(Stream random, guest::Case& out) const {
     draft.environment();
     const Lots& lots = bent.op_by_lot[static_cast<std::size_t>(out.mode)];
     Stream& stream = draft.random();
+    if (profile_.world == guest::World::Svm) draft.bait();
     // Short programs say more per microsecond; long ones let causes meet.
     const unsigned moves = 1 + std::min(stream.below(11), stream.below(11));
     const auto pick = [&stream](const auto& ops) { return ops[stream.below(static_cast<std::uint32_t>(ops.size()))]; };

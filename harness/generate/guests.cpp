@@ -1,7 +1,9 @@
 // World svm: what the hypervisor around a program does. The program itself is drawn like any other.
 #include <algorithm>
+#include <vector>
 
 #include "harness/generate/draft.hpp"
+#include "hypervisor/guest/op.hpp"
 #include "hypervisor/guest/vmm.hpp"
 
 namespace faultline::harness {
@@ -19,10 +21,18 @@ std::uint8_t field_named(std::string_view name) {
 
 /// What programs execute and an intercept may stop, besides exceptions and debug registers.
 constexpr Intercept of_instructions[] = {
-    Intercept::Cpuid,       Intercept::Rdtsc,        Intercept::Pushf,    Intercept::Popf,
-    Intercept::Iret,        Intercept::Icebp,        Intercept::Hlt,      Intercept::SoftwareInterrupt,
-    Intercept::Wbinvd,      Intercept::Pause,        Intercept::Io,       Intercept::Msr,
-    Intercept::ReadCr0 + 4, Intercept::WriteCr0 + 4, Intercept::WriteCr0, Intercept::Cr0Selective,
+    Intercept::Cpuid,        Intercept::Rdtsc,        Intercept::Pushf,        Intercept::Popf,
+    Intercept::Iret,         Intercept::Icebp,        Intercept::Hlt,          Intercept::SoftwareInterrupt,
+    Intercept::Wbinvd,       Intercept::Pause,        Intercept::Io,           Intercept::Msr,
+    Intercept::ReadCr0,      Intercept::ReadCr0 + 2,  Intercept::ReadCr0 + 3,  Intercept::ReadCr0 + 4,
+    Intercept::ReadCr0 + 8,  Intercept::WriteCr0,     Intercept::WriteCr0,     Intercept::WriteCr0 + 2,
+    Intercept::WriteCr0 + 3, Intercept::WriteCr0 + 4, Intercept::WriteCr0 + 8, Intercept::Cr0Selective,
+    Intercept::Cr0Selective, Intercept::StoreIdtr,    Intercept::StoreGdtr,    Intercept::StoreLdtr,
+    Intercept::StoreTr,      Intercept::LoadIdtr,     Intercept::LoadGdtr,     Intercept::LoadLdtr,
+    Intercept::LoadTr,       Intercept::Rdpmc,        Intercept::Rdtscp,       Intercept::Invd,
+    Intercept::Invlpg,       Intercept::Invlpga,      Intercept::Vmmcall,      Intercept::Vmload,
+    Intercept::Vmsave,       Intercept::Stgi,         Intercept::Clgi,         Intercept::Skinit,
+    Intercept::Shutdown,     Intercept::Msr,          Intercept::Io,
 };
 /// Exceptions that programs meet. 2 and 9 have no defined intercept.
 constexpr std::uint8_t of_programs[] = {0, 1, 1, 3, 4, 5, 6, 8, 10, 11, 12, 13, 13, 14, 14, 17};
@@ -65,6 +75,9 @@ constexpr Edge edges[] = {
     {"iopm-base", (1ull << 48) - 0x2000},  // its last page is
     {"msrpm-base", 1ull << 48},            //
     {"msrpm-base", (1ull << 48) - 0x1000},
+    {"msrpm-base", (1ull << 48) - 0x1FFF},           // rounded down the last one that there is room for
+    {"virtual-interrupts", svm::vintr::nmi_enable},  // without the NMI intercept
+    {"virtual-interrupts", svm::vintr::masking},     // legal
     {"event-injection", 0x80000000 | 1 << 8},        // reserved types
     {"event-injection", 0x80000000 | 5 << 8},        //
     {"event-injection", 0x80000000 | 6 << 8},        //
@@ -78,6 +91,56 @@ constexpr Edge edges[] = {
     {"event-injection", 0x80000000 | 3 << 8 | 15},   //
     {"event-injection", 0x80000000 | 3 << 8 | 31},   //
     {"event-injection", 0x7FFFFFFF},                 // V clear: nothing
+    {"event-injection", 0x500},                      //
+};
+
+/// Edges of several fields.
+const std::vector<Edge> other_guests[] = {
+    {{"nested-control", 1}, {"nested-cr3", layout::monitor_page_tables}, {"g-pat", 2}},  // a type that is reserved
+    {{"nested-control", 1}, {"nested-cr3", 1ull << 48}},
+    {{"g-pat", 2}},                                                           // not looked at
+    {{"efer", 0x1000}, {"cr0", 0x33}, {"cr4", 0}, {"cs-attributes", 0xE9B}},  // L with D, but no long mode
+    {{"efer", 0x1500}, {"cr0", 0x80010010}},                                  // long mode without PE
+};
+
+/// Other pages as MSRPM, which no program changes there. The GDT asks for exits of reads of DEBUGCTL and not of writes:
+/// byte 76h belongs to a data segment's limit and flags. The last page table, with the GDT behind it, asks for exits of
+/// this one, by a segment's limit; in the first range the same bits are part of an address.
+constexpr std::uint64_t last_page_table = layout::page_tables + 3 * layout::page;
+constexpr std::uint32_t in_page_table_map = 0xC001'0084;
+
+/// An op that meets the intercept.
+struct Bait {
+    Intercept intercept;
+    std::string_view mnemonic;
+};
+constexpr Bait baits[] = {
+    {Intercept::Msr, "rdmsr"},
+    {Intercept::Cpuid, "cpuid"},
+    {Intercept::Msr, "wrmsr"},
+    {Intercept::Io, "in"},
+    {Intercept::Rdtsc, "rdtsc"},
+    {Intercept::Io, "out-dx"},
+    {Intercept::Pushf, "pushf"},
+    {Intercept::Io, "rep-outs"},
+    {Intercept::Popf, "popf"},
+    {Intercept::Cr0Selective, "mov-to-cr0"},
+    {Intercept::Io, "in-dx"},
+    {Intercept::Iret, "iret"},
+    {Intercept::Cr0Selective, "lmsw"},
+    {Intercept::Io, "out"},
+    {Intercept::SoftwareInterrupt, "int"},
+    {Intercept::WriteCr0, "clts"},
+    {Intercept::Wbinvd, "wbinvd"},
+    {Intercept::WriteCr0, "lmsw"},
+    {Intercept::Pause, "pause"},
+    {Intercept::ReadCr0, "smsw"},
+    {Intercept::Icebp, "icebp"},
+    {Intercept::Rdtscp, "rdtscp"},
+    {Intercept::WriteDr0 + 7, "mov-to-dr"},
+    {Intercept::WriteDr0 + 6, "mov-to-dr"},
+    {Intercept::SoftwareInterrupt, "int3"},
+    {Intercept::Hlt, "hlt"},
 };
 
 }  // namespace
@@ -140,9 +203,29 @@ void Draft::injection() {
     if (vector == 14) set_vmcb("cr2", data_address());
 }
 
+std::uint32_t Draft::msr() {
+    constexpr std::uint32_t outside[] = {0x2000, 0x4000'0000, 0xC000'2000, 0xC001'2000};
+    if (!case_.vmm.intercepts.has(Intercept::Msr)) return debugctl::msr;
+    if (other_msrpm_ == Msrpm::PageTable && random_.percent(70)) return in_page_table_map;
+    return random_.percent(25) ? outside[random_.below(std::size(outside))] : debugctl::msr;
+}
+
+void Draft::bait() {
+    if (!random_.percent(weights_.bait)) return;
+    const std::size_t first = random_.below(std::size(baits));
+    for (std::size_t n = 0; n < std::size(baits); ++n) {
+        const Bait& one = baits[(first + n) % std::size(baits)];
+        if (!case_.vmm.intercepts.has(one.intercept)) continue;
+        const auto catalogue = op_catalogue();
+        for (std::size_t i = 0; i < catalogue.size(); ++i)
+            if (catalogue[i].mnemonic == one.mnemonic && op_exists(i, case_.mode, case_.world)) return move(i);
+    }
+}
+
 void Draft::hypervisor() {
     Vmm& vmm = case_.vmm;
     vmm = {};
+    other_msrpm_ = Msrpm::Own;
     intercepts();
     if (random_.percent(weights_.stop_at_exceptions)) vmm.exceptions = Vmm::OnException::Stop;
     if (random_.percent(weights_.stop_at_instructions)) vmm.instructions = Vmm::OnInstruction::Stop;
@@ -153,7 +236,15 @@ void Draft::hypervisor() {
     if (random_.percent(weights_.vmcb_edge)) {
         const Edge& edge = edges[random_.below(std::size(edges))];
         set_vmcb(edge.field, edge.value);
+    } else if (random_.percent(weights_.other_guest)) {
+        for (const Edge& edge : other_guests[random_.below(std::size(other_guests))]) set_vmcb(edge.field, edge.value);
     }
+    if (vmm.intercepts.has(Intercept::Msr) && random_.percent(weights_.other_msrpm)) {
+        other_msrpm_ = random_.percent(50) ? Msrpm::Gdt : Msrpm::PageTable;
+        const std::uint64_t map = other_msrpm_ == Msrpm::Gdt ? layout::gdt : last_page_table;
+        set_vmcb("msrpm-base", map | random_.below(layout::page));
+    }
+    if (random_.percent(weights_.intercept_shutdown)) vmm.intercepts.set(Intercept::Shutdown);
 }
 
 }  // namespace faultline::harness

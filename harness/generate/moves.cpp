@@ -323,20 +323,20 @@ void Draft::aim(ops::Sysret&) {
 
 /// Other MSRs than DEBUGCTL, and DEBUGCTL where it may not exist, cannot be judged.
 void Draft::aim(ops::Rdmsr&) {
-    if (shadow_ || (cpl_ == 0 && !case_.environment.btf)) {
+    if (shadow_ || (cpl_ == 0 && !case_.environment.btf && !case_.vmm.intercepts.has(Intercept::Msr))) {
         drop_ = true;
         return;
     }
-    prepare(Gpr::Rcx, {std::nullopt, debugctl::msr});
+    prepare(Gpr::Rcx, {std::nullopt, msr()});
     forget({Gpr::Rcx, Gpr::Rdx});
 }
 
 void Draft::aim(ops::Wrmsr&) {
-    if (shadow_ || (cpl_ == 0 && !case_.environment.btf)) {
+    if (shadow_ || (cpl_ == 0 && !case_.environment.btf && !case_.vmm.intercepts.has(Intercept::Msr))) {
         drop_ = true;
         return;
     }
-    prepare(Gpr::Rcx, {std::nullopt, debugctl::msr});
+    prepare(Gpr::Rcx, {std::nullopt, msr()});
     prepare(Gpr::Rax, {std::nullopt, random_.percent(60) ? debugctl::btf : 0});
     prepare(Gpr::Rdx, {std::nullopt, random_.percent(weights_.reserved_msr) ? 1ull << random_.below(32) : 0});
     forget({Gpr::Rcx, Gpr::Rdx});
