@@ -45,6 +45,8 @@ public:
     /// The last op loads SS.
     bool in_shadow() const { return shadow_; }
     std::size_t size() const { return case_.ops.size(); }
+    /// Of interest is whether VMRUN takes the VMCB; what comes then may be more than the oracle follows.
+    bool at_edge() const { return at_edge_; }
 
 private:
     // environment.cpp
@@ -71,7 +73,7 @@ private:
     void hypervisor();
     void intercepts();
     void injection();
-    std::uint32_t msr();  ///< that RDMSR and WRMSR may name, where their intercept is asked for any
+    void no_double_fault();
     void set_vmcb(std::string_view name, std::uint64_t value);
 
     // surroundings.cpp
@@ -144,6 +146,7 @@ private:
     void aim(guest::ops::Int& op);
     void aim(guest::ops::MovSs& op);
     void aim(guest::ops::MovSsMem& op);
+    void aim(guest::ops::MovToCr0& op);
     void aim(guest::ops::MovToCr4& op);
     void aim(guest::ops::JmpReg& op);
     void aim(guest::ops::Pop& op);
@@ -184,7 +187,6 @@ private:
     void aim(guest::ops::Lss& op);
     void aim(guest::ops::Aam& op);
 
-    enum class Msrpm : std::uint8_t { Own, Gdt, PageTable } other_msrpm_ = Msrpm::Own;
     const Weights& weights_;
     const Profile& profile_;
     Stream random_;
@@ -192,6 +194,7 @@ private:
     std::array<Watch, 4> watches_{};
     bool watches_live_stack_ = false;  ///< a breakpoint looks at quadwords that are pushed and popped
     bool needs_anchors_ = false;
+    bool at_edge_ = false;
     bool flags_known_ = true;
     bool general_detect_ = false;  ///< DR7.GD may be set
     unsigned highest_ref_ = 0;     ///< of all op references drawn, before they are cut to the program

@@ -224,7 +224,7 @@ std::uint16_t Draft::port(unsigned width) {
     std::uint64_t port = layout::first_port + random_.below(layout::last_port - layout::first_port + 1);
     for (const Watch& w : watches_)
         if (w.io() && !w.on_memory && random_.percent(weights_.aim)) port = aimed(w.first, w.size, width);
-    if (case_.vmm.intercepts.has(Intercept::Io) && cpl_ == 0 && random_.percent(weights_.other_ports))
+    if (case_.vmm.intercepts.has(guest::svm::Intercept::Io) && cpl_ == 0 && random_.percent(weights_.other_ports))
         return static_cast<std::uint16_t>(layout::first_port - 1 - random_.below(3));
     return static_cast<std::uint16_t>(std::clamp<std::uint64_t>(port, layout::first_port, layout::last_port));
 }

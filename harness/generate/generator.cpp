@@ -99,12 +99,11 @@ void Generator::draw(std::uint64_t seed, std::uint64_t index, guest::Case& out) 
 void Generator::draw(Stream random, guest::Case& out) const {
     constexpr int attempts = 16;  // one in a thousand is drawn twice
     for (int attempt = 0; attempt < attempts; ++attempt) {
-        compose(Stream(random.next()), out);
-        if (oracle_can_follow(out)) return;
+        if (compose(Stream(random.next()), out) || oracle_can_follow(out)) return;
     }
 }
 
-void Generator::compose(Stream random, guest::Case& out) const {
+bool Generator::compose(Stream random, guest::Case& out) const {
     constexpr std::size_t most_ops = 14;  // preparations of the last one may add a few
     out.ops.clear();
     const Bent& bent = bent_[theme(random)];
@@ -119,6 +118,7 @@ void Generator::compose(Stream random, guest::Case& out) const {
     for (unsigned i = 0; i < moves && draft.size() < most_ops; ++i)
         draft.move(draft.in_shadow() && stream.percent(bent.weights.aim_shadow) ? pick(behind_mov_ss_) : pick(lots));
     draft.finish();
+    return draft.at_edge();
 }
 
 // --- what each theme changes about the weights --------------------------------------------------------------------

@@ -29,7 +29,8 @@ public:
     const Profile& profile() const { return profile_; }
 
 private:
-    void compose(Stream random, guest::Case& out) const;
+    /// True: the oracle need not be able to follow it.
+    bool compose(Stream random, guest::Case& out) const;
     std::size_t theme(Stream& random) const;
 
     /// Indices into the variant, each as often as its weight says; by mode, as not every op exists in each.

@@ -97,17 +97,14 @@ constexpr Edge edges[] = {
 /// Edges of several fields.
 const std::vector<Edge> other_guests[] = {
     {{"nested-control", 1}, {"nested-cr3", layout::monitor_page_tables}, {"g-pat", 2}},  // a type that is reserved
-    {{"nested-control", 1}, {"nested-cr3", 1ull << 48}},
+    {{"nested-control", 1}, {"nested-cr3", 1ull << 52}},
     {{"g-pat", 2}},                                                           // not looked at
     {{"efer", 0x1000}, {"cr0", 0x33}, {"cr4", 0}, {"cs-attributes", 0xE9B}},  // L with D, but no long mode
     {{"efer", 0x1500}, {"cr0", 0x80010010}},                                  // long mode without PE
 };
 
-/// Other pages as MSRPM, which no program changes there. The GDT asks for exits of reads of DEBUGCTL and not of writes:
-/// byte 76h belongs to a data segment's limit and flags. The last page table, with the GDT behind it, asks for exits of
-/// this one, by a segment's limit; in the first range the same bits are part of an address.
-constexpr std::uint64_t last_page_table = layout::page_tables + 3 * layout::page;
-constexpr std::uint32_t in_page_table_map = 0xC001'0084;
+/// Another page as MSRPM, which no program changes: it asks for exits of writes of DEBUGCTL and not of reads.
+constexpr std::uint64_t other_msrpm = layout::monitor_idt;
 
 /// An op that meets the intercept.
 struct Bait {
@@ -203,13 +200,6 @@ void Draft::injection() {
     if (vector == 14) set_vmcb("cr2", data_address());
 }
 
-std::uint32_t Draft::msr() {
-    constexpr std::uint32_t outside[] = {0x2000, 0x4000'0000, 0xC000'2000, 0xC001'2000};
-    if (!case_.vmm.intercepts.has(Intercept::Msr)) return debugctl::msr;
-    if (other_msrpm_ == Msrpm::PageTable && random_.percent(70)) return in_page_table_map;
-    return random_.percent(25) ? outside[random_.below(std::size(outside))] : debugctl::msr;
-}
-
 void Draft::bait() {
     if (!random_.percent(weights_.bait)) return;
     const std::size_t first = random_.below(std::size(baits));
@@ -222,10 +212,22 @@ void Draft::bait() {
     }
 }
 
+/// #GP becomes a #DF, and that a shutdown: neither has a gate.
+void Draft::no_double_fault() {
+    constexpr std::uint8_t df = 8, gp = 13;
+    auto& gates = case_.environment.surroundings.gates;
+    if (!profile_.machine || !gates.empty()) return;
+    for (const std::uint8_t vector : {df, gp}) {
+        Gate absent;
+        absent.vector.number = vector;
+        absent.present = false;
+        gates.push_back(absent);
+    }
+}
+
 void Draft::hypervisor() {
     Vmm& vmm = case_.vmm;
     vmm = {};
-    other_msrpm_ = Msrpm::Own;
     intercepts();
     if (random_.percent(weights_.stop_at_exceptions)) vmm.exceptions = Vmm::OnException::Stop;
     if (random_.percent(weights_.stop_at_instructions)) vmm.instructions = Vmm::OnInstruction::Stop;
@@ -236,14 +238,14 @@ void Draft::hypervisor() {
     if (random_.percent(weights_.vmcb_edge)) {
         const Edge& edge = edges[random_.below(std::size(edges))];
         set_vmcb(edge.field, edge.value);
+        at_edge_ = true;
     } else if (random_.percent(weights_.other_guest)) {
         for (const Edge& edge : other_guests[random_.below(std::size(other_guests))]) set_vmcb(edge.field, edge.value);
+        at_edge_ = true;
     }
-    if (vmm.intercepts.has(Intercept::Msr) && random_.percent(weights_.other_msrpm)) {
-        other_msrpm_ = random_.percent(50) ? Msrpm::Gdt : Msrpm::PageTable;
-        const std::uint64_t map = other_msrpm_ == Msrpm::Gdt ? layout::gdt : last_page_table;
-        set_vmcb("msrpm-base", map | random_.below(layout::page));
-    }
+    if (vmm.intercepts.has(Intercept::Msr) && random_.percent(weights_.other_msrpm))
+        set_vmcb("msrpm-base", other_msrpm | random_.below(layout::page));
+    if (random_.percent(weights_.no_double_fault)) no_double_fault();
     if (random_.percent(weights_.intercept_shutdown)) vmm.intercepts.set(Intercept::Shutdown);
 }
 

@@ -4,6 +4,7 @@
 #include "harness/generate/hypervised.hpp"
 #include "hypervisor/guest/descriptors.hpp"
 #include "hypervisor/guest/op_fields.hpp"
+#include "hypervisor/guest/stage/stage.hpp"
 
 namespace faultline::harness {
 
@@ -193,6 +194,12 @@ void Draft::aim(ops::MovSsMem& op) {
     needs_anchors_ = true;
 }
 
+/// Flips bits that change little, TS and MP alone or with NE.
+void Draft::aim(ops::MovToCr0& op) {
+    constexpr std::uint64_t mp = 1 << 1, ts = 1 << 3, ne = 1 << 5;
+    if (random_.percent(40)) prepare(op.from, {std::nullopt, stage_cr0 ^ (random_.next() & (mp | ts | ne))});
+}
+
 void Draft::aim(ops::MovToCr4& op) {
     op.from = holder(Gpr::R13);
     if (wide()) reaim(op.from);
@@ -327,7 +334,7 @@ void Draft::aim(ops::Rdmsr&) {
         drop_ = true;
         return;
     }
-    prepare(Gpr::Rcx, {std::nullopt, msr()});
+    prepare(Gpr::Rcx, {std::nullopt, debugctl::msr});
     forget({Gpr::Rcx, Gpr::Rdx});
 }
 
@@ -336,7 +343,7 @@ void Draft::aim(ops::Wrmsr&) {
         drop_ = true;
         return;
     }
-    prepare(Gpr::Rcx, {std::nullopt, msr()});
+    prepare(Gpr::Rcx, {std::nullopt, debugctl::msr});
     prepare(Gpr::Rax, {std::nullopt, random_.percent(60) ? debugctl::btf : 0});
     prepare(Gpr::Rdx, {std::nullopt, random_.percent(weights_.reserved_msr) ? 1ull << random_.below(32) : 0});
     forget({Gpr::Rcx, Gpr::Rdx});

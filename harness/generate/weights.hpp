@@ -99,10 +99,11 @@ struct Weights {
     unsigned forced_exceptions = 30;                   ///< a random mask of exceptions intercepted by force
     unsigned no_intercepts = 15, all_intercepts = 15;  ///< but those; the rest has one to four
     unsigned stop_at_exceptions = 8, stop_at_instructions = 8;
-    unsigned injection = 20;   ///< VMRUN injects an event
-    unsigned vmcb_edge = 6;    ///< VMRUN has, or seems to have, a reason to refuse
-    unsigned other_guest = 1;  ///< … in several fields
-    unsigned bait = 40;        ///< the first op is one that an intercept stops
+    unsigned injection = 20;       ///< VMRUN injects an event
+    unsigned vmcb_edge = 6;        ///< VMRUN has, or seems to have, a reason to refuse
+    unsigned other_guest = 1;      ///< … in several fields
+    unsigned bait = 40;            ///< the first op is one that an intercept stops
+    unsigned no_double_fault = 3;  ///< neither #GP nor #DF has a gate
     unsigned intercept_shutdown = 30;
     unsigned other_ports = 15;  ///< of ports where they are intercepted: beside those of the map
     unsigned other_msrpm = 30;  ///< of those that intercept MSRs: another page is their map

@@ -30,6 +30,12 @@ constexpr Equivalent equivalents[] = {
      "rule it out where another #DB is reported"},
     {Quirk::io_type_without_de,
      "APM vol 2, 'Debug-Control Register (DR7)': with CR4.DE = 0 the condition is undefined"},
+    {Quirk::dr_intercept_before_upper_half,
+     "APM vol 2, 'Intercept Operation': intercepts come before exceptions that depend on operand values, and "
+     "'Instruction Intercepts' has all normal exceptions of MOV DR first; either order may be read"},
+    {Quirk::fault_exit_sets_rf,
+     "APM vol 2, 'State Saved on Exit' and 'Exception Intercepts' name RFLAGS in neither: RF as it was and RF as the "
+     "frame would have it may both be read"},
 };
 
 std::string_view equivalence_of(Quirk quirk) {
