@@ -129,7 +129,7 @@ bool fetch_faults(const State& s, Fault& fault) {
     fault.address = s.rip;
     if (s.mode == Mode::Real16) return fault.out_of_range = s.rip - s.cs_base() > 0xFFFF;
     const bool limited = s.mode == Mode::Compat32 || s.mode == Mode::Prot32;
-    fault.out_of_range = limited && s.rip > layout::segment_limit;
+    fault.out_of_range = limited ? s.rip > layout::segment_limit : !canonical(s.rip);  // VMRUN loads any RIP
     if (fault.out_of_range) return true;
     const auto access = page_access(s.rip);
     fault.present = access.present;
