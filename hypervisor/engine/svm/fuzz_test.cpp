@@ -41,7 +41,9 @@ public:
             else
                 t.run(50);
         }
-        if (t.last_exit == Exit::VmExit) ASSERT_EQ(why_never(t.vmcb.exit_code), "") << t.vmcb.exit_code;
+        if (t.last_exit == Exit::VmExit) {
+            ASSERT_EQ(why_never(t.vmcb.exit_code), "") << t.vmcb.exit_code;
+        }
         const Cpu& cpu = t.m.cpu;
         ASSERT_LE(cpu.cpl, 3);
         ASSERT_EQ(cpu.rflags & rflags::fixed1, rflags::fixed1);

@@ -27,8 +27,10 @@ Response<Judging> answer(const Stimulus<Judging>& s) {
     outcomes(p, s, list);
     EXPECT_EQ(list.size(), 1u);
     const auto& r = list[0].response;
-    for (const RuleEntry& rule : rule_table())
-        if (rule.constrains) EXPECT_TRUE(rule.permits(p, s, r, {})) << rule.info.id;
+    for (const RuleEntry& rule : rule_table()) {
+        if (!rule.constrains) continue;
+        EXPECT_TRUE(rule.permits(p, s, r, {})) << rule.info.id;
+    }
     return r;
 }
 

@@ -184,24 +184,24 @@ private:
 
     void boundary(S& s) {
         using namespace guest::svm;
-        for (const auto [bit, likely] : {std::pair{vintr::irq, 50u},
-                                         {vintr::gif, 70u},
-                                         {vintr::nmi, 60u},
-                                         {vintr::nmi_mask, 30u},
-                                         {vintr::ignore_tpr, 50u},
-                                         {vintr::masking, 50u},
-                                         {vintr::gif_enable, 50u},
-                                         {vintr::nmi_enable, 70u}})
+        for (const auto& [bit, likely] : {std::pair{vintr::irq, 50u},
+                                          {vintr::gif, 70u},
+                                          {vintr::nmi, 60u},
+                                          {vintr::nmi_mask, 30u},
+                                          {vintr::ignore_tpr, 50u},
+                                          {vintr::masking, 50u},
+                                          {vintr::gif_enable, 50u},
+                                          {vintr::nmi_enable, 70u}})
             if (chance(likely)) s.virtual_interrupts |= bit;
         s.virtual_interrupts |= of(0, 1, 8) | of(0, 1, 2, 9) << 16 | of(0x30, 0xFF) << 32;
         s.vector = of(0x20, 0x31);
         s.intercepts_3 = below(32);
-        for (const auto [bit, likely] : {std::pair{standing::intr, 30u},
-                                         {standing::nmi, 20u},
-                                         {standing::nmi_blocked, 40u},
-                                         {standing::gif, 85u},
-                                         {standing::guest_if, 70u},
-                                         {standing::host_if, 70u}})
+        for (const auto& [bit, likely] : {std::pair{standing::intr, 30u},
+                                          {standing::nmi, 20u},
+                                          {standing::nmi_blocked, 40u},
+                                          {standing::gif, 85u},
+                                          {standing::guest_if, 70u},
+                                          {standing::host_if, 70u}})
             if (chance(likely)) s.standing |= bit;
     }
     void translate(S& s) {
